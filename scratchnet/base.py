@@ -1,0 +1,275 @@
+"""The estimator convention and the validation of user input, once.
+
+Estimators follow scikit-learn's conventions without importing it: the constructor only stores, ``fit`` returns self,
+what it learned ends in an underscore, ``get_params`` and ``set_params`` read the constructor's signature. Input is
+validated here and nowhere else; every message names the argument, what came in and what to do.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any, Self, TypeVar
+
+import numpy as np
+
+from scratchnet.backend import Array, Module, asarray, backend_module, get_xp, resolve_backend, to_numpy
+
+State = TypeVar("State")
+
+
+class NotFittedError(ValueError, AttributeError):
+    """A fitted attribute or method was used before ``fit``."""
+
+
+class Estimator:
+    """What every estimator has: parameters by name, a readable repr, validated input.
+
+    A subclass lists its parameters in ``__init__`` and stores each under its own name. Its ``fit`` calls
+    ``X = self._check_fit(X)``, its other methods ``X = self._check(X)``.
+    """
+
+    n_features_in_: int
+    feature_names_in_: np.ndarray
+    _estimator_type: str | None = None  # "clusterer", "classifier" or None; read by scikit-learn's tools
+    _requires_y = False
+
+    # -- parameters ---------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def _param_names(cls) -> list[str]:
+        return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The constructor's arguments as a dict (``deep`` is part of the convention; nothing here is nested)."""
+        return {name: getattr(self, name) for name in self._param_names()}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change constructor arguments; they take effect at the next ``fit``."""
+        for name, value in params.items():
+            if name not in self._param_names():
+                raise ValueError(
+                    f"Invalid parameter {name!r} for estimator {type(self).__name__}. "
+                    f"Valid parameters are: {self._param_names()}."
+                )
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        defaults = inspect.signature(type(self).__init__).parameters
+        changed = {k: v for k, v in self.get_params().items() if repr(v) != repr(defaults[k].default)}
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in changed.items())})"
+
+    def __sklearn_tags__(self) -> Any:
+        """Called by scikit-learn only, which is therefore imported already: nothing is imported here."""
+        utils = sys.modules["sklearn.utils"]
+        return utils.Tags(
+            estimator_type=self._estimator_type,
+            target_tags=utils.TargetTags(required=self._requires_y),
+            transformer_tags=utils.TransformerTags(preserves_dtype=[]) if hasattr(self, "transform") else None,
+            classifier_tags=utils.ClassifierTags() if self._estimator_type == "classifier" else None,
+            input_tags=utils.InputTags(),
+        )
+
+    # -- input --------------------------------------------------------------------------------------------------------
+
+    def _check_fit(self, X: Any, *, dtype: Any = None, min_samples: int = 1) -> Array:
+        """The edge of ``fit``: X validated and moved to the backend (the estimator's own, else the current one)."""
+        xp = backend_module(getattr(self, "backend", None))
+        names = feature_names(X)
+        X = check_array(X, xp=xp, dtype=dtype, min_samples=min_samples)
+        self._fitted_on = xp.__name__
+        self.n_features_in_ = X.shape[1]
+        if names is not None:
+            self.feature_names_in_ = names
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        return X
+
+    def _check(self, X: Any, *, name: str = "X", dtype: Any = None, n_features: int | None = None) -> Array:
+        """X validated against what ``fit`` saw and moved to where the fitted arrays live."""
+        self._check_is_fitted()
+        if n_features is None:
+            self._check_names(X)
+        X = check_array(X, name=name, xp=self._xp, dtype=dtype)
+        expected = self.n_features_in_ if n_features is None else n_features
+        if X.shape[1] != expected:
+            raise ValueError(
+                f"{name} has {X.shape[1]} features, but {type(self).__name__} is expecting {expected} features as input"
+            )
+        return X
+
+    def _check_names(self, X: Any) -> None:
+        names, fitted = feature_names(X), getattr(self, "feature_names_in_", None)
+        if names is None or fitted is None or list(names) == list(fitted):
+            return
+        missing, unseen = [n for n in fitted if n not in names], [n for n in names if n not in fitted]
+        lines = ["The feature names should match those that were passed during fit."]
+        if unseen:
+            lines += ["Feature names unseen at fit time:", *(f"- {n}" for n in unseen[:5])]
+        if missing:
+            lines += ["Feature names seen at fit time, yet now missing:", *(f"- {n}" for n in missing[:5])]
+        if not unseen and not missing:
+            lines += ["Feature names must be in the same order as they were in fit."]
+        raise ValueError("\n".join(lines) + "\n")
+
+    def _check_is_fitted(self) -> None:
+        if not hasattr(self, "_fitted_on"):
+            raise NotFittedError(f"this {type(self).__name__} is not fitted yet; call fit(X) first")
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_fitted_on")
+
+    @property
+    def _xp(self) -> Module:
+        """The module of the fitted arrays (its name is stored, because modules do not pickle)."""
+        return backend_module(resolve_backend(self._fitted_on))
+
+
+class TransformerMixin:
+    """``fit_transform`` for estimators with ``fit`` and ``transform``."""
+
+    def fit_transform(self, X: Any, y: Any = None) -> Array:
+        """``fit(X).transform(X)``."""
+        return self.fit(X, y).transform(X)  # type: ignore[attr-defined]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Validation
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def feature_names(X: Any) -> np.ndarray | None:
+    """The column names of a data frame whose columns are all named by strings, else None."""
+    columns = getattr(X, "columns", None)
+    if columns is None or not all(isinstance(c, str) for c in columns):
+        return None
+    return np.asarray(columns, dtype=object)
+
+
+def check_array(
+    X: Any, *, name: str = "X", xp: Module | None = None, dtype: Any = None, min_samples: int = 1, ndim: int = 2
+) -> Array:
+    """User input as a finite float array of ``xp``, copied only where it has to move or change type.
+
+    float32 and float64 stay what they are, integers and booleans become float32, unless ``dtype`` says otherwise.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For sparse, complex or non-numeric data, a wrong number of dimensions, too few rows, no columns, NaN, infinity.
+    """
+    if type(X).__module__.partition(".")[0] == "scipy" or hasattr(X, "tocsr"):
+        raise TypeError(f"{name} is a sparse {type(X).__name__}; scratchnet needs dense data, pass {name}.toarray()")
+    if not hasattr(X, "dtype") or not hasattr(X, "ndim"):
+        X = np.asarray(X)
+    X = asarray(_numeric(X, name), dtype, xp)
+    shape = tuple(X.shape)
+    if X.ndim != ndim:
+        hint = f"Reshape your data: {name}.reshape(-1, 1) if it is one feature, {name}.reshape(1, -1) if one sample"
+        raise ValueError(f"{name} must be {ndim}-D, got {X.ndim}-D with shape {shape}. {hint}")
+    if shape[0] < min_samples:
+        raise ValueError(
+            f"Found array with {shape[0]} sample(s) (n_samples={shape[0]}, shape={shape}) in {name} while a minimum of "
+            f"{min_samples} is required."
+        )
+    if ndim == 2 and shape[1] == 0:
+        raise ValueError(f"Found array with 0 feature(s) (shape={shape}) in {name} while a minimum of 1 is required.")
+    check_finite(X, name)
+    return X
+
+
+def _numeric(X: Any, name: str) -> Any:
+    """X with a float dtype, or an error that says what to do."""
+    kind = getattr(X.dtype, "kind", "O")
+    if kind == "c":
+        raise ValueError(f"Complex data not supported: {name} has dtype {X.dtype}; pass {name}.real or np.abs({name})")
+    if kind in "USO":  # strings, objects: a table read as text is welcome as long as every entry is a number
+        try:
+            return np.asarray(X).astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise type(error)(
+                f"{name} has dtype {X.dtype} and holds something that is not a number ({error}); "
+                "every argument must be a number or a string that reads as a number: encode it first"
+            ) from None
+    if kind in "biu":
+        return (X if _module_of(X) else np.asarray(X)).astype(np.float32)
+    if kind != "f":
+        raise TypeError(f"{name} has dtype {X.dtype}, which is not numeric; convert it to float32 or float64")
+    if X.dtype not in (np.float32, np.float64):
+        return (X if _module_of(X) else np.asarray(X)).astype(np.float32 if X.dtype.itemsize < 4 else np.float64)
+    return X
+
+
+def _module_of(X: Any) -> Module | None:
+    try:
+        return get_xp(X)
+    except TypeError:
+        return None
+
+
+def check_finite(X: Array, name: str = "X") -> None:
+    """Raise ValueError if X has a NaN or an infinity, naming the first one's place."""
+    xp = get_xp(X)
+    if bool(xp.isfinite(X.sum())):  # one pass; a sum hides no NaN or infinity, but may overflow
+        return
+    bad = to_numpy(~xp.isfinite(X))
+    if not bad.any():
+        return
+    place = tuple(int(i) for i in np.argwhere(bad)[0])
+    what = "NaN" if np.isnan(float(X[place])) else "infinity"
+    raise ValueError(
+        f"{name} contains {'NaN' if what == 'NaN' else 'inf'}: {bad.sum()} entries are NaN or infinity, the first "
+        f"({what}) at {place}. Remove or fill them first"
+    )
+
+
+def check_integer(value: Any, name: str, *, minimum: int = 1, maximum: int | None = None) -> int:
+    """``value`` as an int in [minimum, maximum], or an error that names the argument."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name}={value!r} must be an integer, got {type(value).__name__}")
+    if value < minimum or (maximum is not None and value > maximum):
+        bounds = f"at least {minimum}" if maximum is None else f"between {minimum} and {maximum}"
+        raise ValueError(f"{name}={value} must be {bounds}")
+    return int(value)
+
+
+def check_number(
+    value: Any, name: str, *, minimum: float = -np.inf, maximum: float = np.inf, open_minimum: bool = False
+) -> float:
+    """``value`` as a finite float in [minimum, maximum] ((minimum, maximum] if open), or an error that names it."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name}={value!r} must be a number, got {type(value).__name__}")
+    value = float(value)
+    if not np.isfinite(value) or value < minimum or value > maximum or (open_minimum and value == minimum):
+        low = f"{'above' if open_minimum else 'at least'} {minimum:g}" if np.isfinite(minimum) else ""
+        high = f"at most {maximum:g}" if np.isfinite(maximum) else ""
+        raise ValueError(f"{name}={value:g} must be {' and '.join(b for b in (low, high) if b) or 'finite'}")
+    return value
+
+
+def check_choice(value: Any, name: str, choices: Iterable[str]) -> str:
+    """``value`` if it is one of ``choices``, or an error that lists them."""
+    if not isinstance(value, str) or value not in (choices := list(choices)):
+        raise ValueError(f"{name}={value!r} is unknown; choose one of {list(choices)}")
+    return value
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Draining a generator of states
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def progress(states: Iterator[State], *, total: int | None, description: str, verbose: int) -> Iterator[State]:
+    """``states`` under a progress bar (on standard error) if ``verbose``; each state's ``str`` stands beside it."""
+    if not verbose:
+        yield from states
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc=description) as bar:
+        for state in states:
+            bar.set_postfix_str(str(state), refresh=False)
+            bar.update()
+            yield state
