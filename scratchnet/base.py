@@ -212,8 +212,9 @@ def _module_of(X: Any) -> Module | None:
 def check_finite(X: Array, name: str = "X") -> None:
     """Raise ValueError if X has a NaN or an infinity, naming the first one's place."""
     xp = get_xp(X)
-    if bool(xp.isfinite(X.sum())):  # one pass; a sum hides no NaN or infinity, but may overflow
-        return
+    with np.errstate(over="ignore", invalid="ignore"):
+        if bool(xp.isfinite(X.sum())):  # one pass; a sum hides no NaN or infinity, but may overflow
+            return
     bad = to_numpy(~xp.isfinite(X))
     if not bad.any():
         return

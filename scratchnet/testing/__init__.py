@@ -1,0 +1,10 @@
+"""Tools to test code that must run on a GPU, on machines that have none.
+
+``with scratchnet.using("strict"):`` (after importing this module) makes new arrays :class:`StrictArray` objects: NumPy
+inside, CuPy's manners outside. Code that passes on them mixes no libraries, hides no transfer to the host and uses no
+name that CuPy does not have.
+"""
+
+from scratchnet.testing.strict import HostSyncError, StrictArray, count_host_syncs, no_host_sync, strict
+
+__all__ = ["HostSyncError", "StrictArray", "count_host_syncs", "no_host_sync", "strict"]
