@@ -1,0 +1,48 @@
+"""Fixtures shared by the suite: the backends, the dtypes, the seed."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+import scratchnet as sn
+from scratchnet import testing  # noqa: F401  (makes the strict double known as a backend)
+from scratchnet.backend import backend_module
+
+BACKENDS = os.environ.get("SCRATCHNET_TEST_BACKENDS", "numpy,strict").split(",")
+
+
+@pytest.fixture(params=BACKENDS)
+def xp(request):
+    """The array module under test; inside the test it is the current backend."""
+    with sn.using(request.param):
+        yield backend_module()
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request):
+    return request.param
+
+
+def pytest_generate_tests(metafunc):
+    """One seed by default; SCRATCHNET_TEST_SEEDS=0-19 or =3,5 runs every seeded test for each: all must pass."""
+    if "seed" in metafunc.fixturenames:
+        first, _, last = os.environ.get("SCRATCHNET_TEST_SEEDS", "0").partition("-")
+        seeds = range(int(first), int(last) + 1) if last else [int(s) for s in first.split(",")]
+        metafunc.parametrize("seed", seeds)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def mnist_root():
+    """The folder with the full MNIST files, or a skip that says how to name it."""
+    root = os.environ.get("SCRATCHNET_DATA")
+    if not root:
+        pytest.skip("set SCRATCHNET_DATA to the folder that holds mnist/ to run the tests on the full set")
+    return root
