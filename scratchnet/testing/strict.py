@@ -208,10 +208,8 @@ class StrictArray:
 
     def __setitem__(self, key: Any, value: Any) -> None:
         inner = self._key(key, assign=True)
-        for part in inner if isinstance(inner, tuple) else (inner,):
-            if isinstance(part, np.ndarray) and part.dtype.kind in "iu" and not isinstance(inner, tuple):
-                if len(np.unique(part)) < part.size:
-                    raise ValueError("a[i] = v with repeated i is undefined in CuPy")
+        if isinstance(inner, np.ndarray) and inner.dtype.kind in "iu" and len(np.unique(inner)) < inner.size:
+            raise ValueError("a[i] = v with repeated i is undefined in CuPy")
         self._a[inner] = _to_inside(value, "assignment")
 
     @staticmethod
@@ -242,6 +240,11 @@ def _reflected(name: str) -> Callable[..., Any]:
     return lambda self, other: _to_device(function(_to_inside(_operand(other, name), name), self._a))
 
 
+def _unary(name: str) -> Callable[..., Any]:
+    function = getattr(operator, name)
+    return lambda self: _to_device(function(self._a))
+
+
 def _operand(value: Any, name: str) -> Any:
     if isinstance(value, list | tuple):
         raise TypeError(f"{name}: Unsupported type {type(value).__name__}")
@@ -256,7 +259,7 @@ for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"
 for _name in ("lt", "le", "gt", "ge", "eq", "ne"):
     setattr(StrictArray, f"__{_name}__", _operator(_name, False))
 for _name in ("neg", "pos", "abs", "invert"):
-    setattr(StrictArray, f"__{_name}__", lambda self, f=getattr(operator, _name): _to_device(f(self._a)))
+    setattr(StrictArray, f"__{_name}__", _unary(_name))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -267,8 +270,9 @@ for _name in ("neg", "pos", "abs", "invert"):
 class _Namespace:
     """A NumPy namespace seen through the list of CuPy's names."""
 
-    def __init__(self, name: str, module: Any, section: str) -> None:
+    def __init__(self, name: str, module: Any, section: str, **parts: Any) -> None:
         self.__name__, self._module, self._section = name, module, section
+        self.__dict__.update(parts)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name not in _NAMES[self._section]:
@@ -297,10 +301,14 @@ class _Random:
         return _Namespace("strict.random.Generator", np.random.default_rng(seed), "generator")
 
 
-strict = _Namespace("strict", np, "module")
-strict.linalg = _Namespace("strict.linalg", np.linalg, "linalg")
-strict.random = _Random()
-strict.ndarray = StrictArray
+strict = _Namespace(
+    "strict",
+    np,
+    "module",
+    ndarray=StrictArray,
+    linalg=_Namespace("strict.linalg", np.linalg, "linalg"),
+    random=_Random(),
+)
 
 backend._LOADERS["strict"] = lambda: strict
 backend._MODULES[StrictArray] = strict

@@ -1,0 +1,84 @@
+"""Layers, losses, divergences and optimizers, each forward pass with its backward pass beside it.
+
+The whole public surface; a network by hand is ``net = Sequential(Dense(4, 3), Tanh())``, ``params = net.build()``,
+``net.backward(mse_grad(net.forward(x), t))``, ``Adam(params).step()``.
+"""
+
+from scratchnet.nn.divergences import (
+    kl_bernoulli,
+    kl_bernoulli_grad,
+    kl_discrete,
+    kl_discrete_grad,
+    kl_normal,
+    kl_normal_grad,
+)
+from scratchnet.nn.gaussian import GaussianSample
+from scratchnet.nn.gradcheck import GradientReport, GradientRow, check_gradient
+from scratchnet.nn.initializers import glorot_uniform, he_normal, zeros
+from scratchnet.nn.layers import (
+    Activation,
+    Dense,
+    Layer,
+    LeakyReLU,
+    ReLU,
+    Sequential,
+    Sigmoid,
+    Softplus,
+    Tanh,
+    join,
+    sigmoid,
+    softplus,
+)
+from scratchnet.nn.losses import (
+    bce,
+    bce_grad,
+    bce_with_logits,
+    bce_with_logits_grad,
+    gaussian_nll,
+    gaussian_nll_grad,
+    mse,
+    mse_grad,
+)
+from scratchnet.nn.optimizers import SGD, Adam, Momentum, Optimizer
+from scratchnet.nn.params import Params
+
+__all__ = [
+    "SGD",
+    "Activation",
+    "Adam",
+    "Dense",
+    "GaussianSample",
+    "GradientReport",
+    "GradientRow",
+    "Layer",
+    "LeakyReLU",
+    "Momentum",
+    "Optimizer",
+    "Params",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
+    "Softplus",
+    "Tanh",
+    "bce",
+    "bce_grad",
+    "bce_with_logits",
+    "bce_with_logits_grad",
+    "check_gradient",
+    "gaussian_nll",
+    "gaussian_nll_grad",
+    "glorot_uniform",
+    "he_normal",
+    "join",
+    "kl_bernoulli",
+    "kl_bernoulli_grad",
+    "kl_discrete",
+    "kl_discrete_grad",
+    "kl_normal",
+    "kl_normal_grad",
+    "mse",
+    "mse_grad",
+    "sigmoid",
+    "softplus",
+    "zeros",
+]

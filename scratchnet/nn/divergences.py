@@ -1,0 +1,101 @@
+"""Kullback-Leibler divergences with their gradients, in nats: KL(p || q) = E_p[log p - log q] >= 0.
+
+Values are summed over the features (last axis) and averaged over the batch, like the losses; a single distribution may
+be given as a vector. Derivations: docs/derivations.md, section 4.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scratchnet.backend import Array, get_xp
+
+
+def kl_discrete(p: Array, q: Array) -> Array:
+    """sum_i p_i log(p_i / q_i) for probabilities p, q (..., k); a term with p_i = 0 is 0, one with q_i = 0 < p_i
+    infinite."""
+    xp = get_xp(p, q)
+    _check_simplex(p, q)
+    positive = p > 0
+    ratio = xp.where(positive, p, 1) / xp.where(positive & (q > 0), q, 1)
+    terms = xp.where(positive, p * xp.log(ratio), 0)
+    return _mean_over_batch(xp.where(positive & (q <= 0), xp.inf, terms))
+
+
+def kl_discrete_grad(p: Array, q: Array) -> tuple[Array, Array]:
+    """(dKL/dp, dKL/dq) = (log(p / q) + 1, -p / q) / B, entries taken as free (not held to sum 1); p, q > 0."""
+    xp = get_xp(p, q)
+    _check_simplex(p, q)
+    B = _batch(p)
+    return (xp.log(p / q) + 1) / B, -p / q / B
+
+
+def kl_bernoulli(p: Array, q: Array) -> Array:
+    """sum_j p_j log(p_j / q_j) + (1 - p_j) log((1 - p_j) / (1 - q_j)) for probabilities p, q in (0, 1).
+
+    The sparsity penalty of an autoencoder is this with p = rho, the wanted mean activation.
+    """
+    xp = get_xp(p, q)
+    return _mean_over_batch(p * xp.log(p / q) + (1 - p) * (xp.log1p(-p) - xp.log1p(-q)))
+
+
+def kl_bernoulli_grad(p: Array, q: Array) -> tuple[Array, Array]:
+    """(dKL/dp, dKL/dq) = (logit(p) - logit(q), (q - p) / (q (1 - q))) / B."""
+    xp = get_xp(p, q)
+    B = _batch(p)
+    return (xp.log(p / q) - (xp.log1p(-p) - xp.log1p(-q))) / B, (q - p) / (q * (1 - q)) / B
+
+
+def kl_normal(mu: Array, logvar: Array, mu2: Array | None = None, logvar2: Array | None = None) -> Array:
+    """KL(N(mu, s^2) || N(mu2, s2^2)) with s^2 = exp(logvar), diagonal; by default against the prior N(0, I).
+
+    Against N(0, 1):  (mu^2 + s^2 - logvar - 1) / 2.
+    In general:       (((mu - mu2)^2 + s^2) / s2^2 - (logvar - logvar2) - 1) / 2.
+    """
+    delta, difference, inverse = _normal_parts(mu, logvar, mu2, logvar2)
+    excess = get_xp(difference).expm1(difference)  # variance ratio - 1, exact where the two variances nearly agree
+    return _mean_over_batch(0.5 * (delta * delta * inverse + (excess - difference)))
+
+
+def kl_normal_grad(
+    mu: Array, logvar: Array, mu2: Array | None = None, logvar2: Array | None = None
+) -> tuple[Array, ...]:
+    """(dKL/dmu, dKL/dlogvar), and dKL/dmu2, dKL/dlogvar2 behind them where a second distribution is given.
+
+    Against N(0, 1):  mu / B  and  (s^2 - 1) / 2B.
+    In general:       (mu - mu2) / s2^2,  (s^2 / s2^2 - 1) / 2,  -(mu - mu2) / s2^2,
+                      (1 - ((mu - mu2)^2 + s^2) / s2^2) / 2,  each over B.
+    """
+    delta, difference, inverse = _normal_parts(mu, logvar, mu2, logvar2)
+    excess = get_xp(difference).expm1(difference)
+    B = _batch(mu)
+    dmu, dlogvar = delta * inverse / B, 0.5 * excess / B
+    if mu2 is None:
+        return dmu, dlogvar
+    return dmu, dlogvar, -dmu, -0.5 * (delta * delta * inverse + excess) / B
+
+
+def _normal_parts(mu: Array, logvar: Array, mu2: Array | None, logvar2: Array | None) -> tuple[Array, Array, Any]:
+    """mu - mu2, logvar - logvar2 and 1 / s2^2; the variance ratio is exp(logvar - logvar2), never a quotient."""
+    if mu2 is None and logvar2 is None:
+        get_xp(mu, logvar)  # complains about mixed libraries
+        return mu, logvar, 1
+    if mu2 is None or logvar2 is None:
+        raise ValueError("give both mu2 and logvar2, or neither (the prior N(0, I))")
+    xp = get_xp(mu, logvar, mu2, logvar2)
+    return mu - mu2, logvar - logvar2, xp.exp(-logvar2)
+
+
+def _check_simplex(p: Array, q: Array) -> None:
+    if p.shape != q.shape:
+        raise ValueError(f"p and q must have the same shape, got {tuple(p.shape)} and {tuple(q.shape)}")
+
+
+def _batch(a: Array) -> int:
+    if a.ndim > 1 and len(a) == 0:
+        raise ValueError("empty batch: a mean over no samples is undefined")
+    return len(a) if a.ndim > 1 else 1
+
+
+def _mean_over_batch(terms: Array) -> Array:
+    return terms.sum() / _batch(terms)

@@ -1,0 +1,27 @@
+"""First values of weights, drawn on the host in float64. Shapes are (n_in, n_out)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+Initializer = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
+"""Draws an array of a shape on the host, so that one seed gives the same weights on every backend."""
+
+
+def he_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """N(0, 2 / n_in): keeps the variance of activations through ReLU, which halves it. He et al. 2015, eq. 10."""
+    return rng.standard_normal(shape) * np.sqrt(2 / shape[0])
+
+
+def glorot_uniform(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """U(-a, a) with a = sqrt(6 / (n_in + n_out)): balances forward and backward variance for layers that are near
+    linear at 0 (tanh, sigmoid, none). Glorot and Bengio 2010, eq. 16."""
+    limit = np.sqrt(6 / sum(shape))
+    return rng.uniform(-limit, limit, shape)
+
+
+def zeros(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """0 everywhere: biases."""
+    return np.zeros(shape)

@@ -1,0 +1,102 @@
+"""Losses and their gradients, in pairs.
+
+Every loss is summed over the features and averaged over the batch; the 1/B enters here and nowhere else. (A mean over
+the features as well would silently turn the weight 1 of a KL term beside it into the number of features.) Values come
+as 0-d arrays, so that nothing waits for a device; ``float(...)`` is the caller's decision.
+
+In all of them ``prediction`` and ``target`` have shape (B, d); gradients are with respect to ``prediction`` and are
+written into ``out`` where it is given.
+"""
+
+from __future__ import annotations
+
+import math
+
+from scratchnet.backend import Array, Module, get_xp
+from scratchnet.nn.layers import sigmoid, softplus
+
+
+def mse(prediction: Array, target: Array) -> Array:
+    """Squared error: 1/B sum_b sum_j (p_bj - t_bj)^2."""
+    difference = _pair(prediction, target).subtract(prediction, target)
+    difference *= difference
+    return difference.sum() / len(prediction)
+
+
+def mse_grad(prediction: Array, target: Array, out: Array | None = None) -> Array:
+    """2 (p - t) / B."""
+    out = _pair(prediction, target).subtract(prediction, target, out=out)
+    out *= 2 / len(prediction)
+    return out
+
+
+def gaussian_nll(prediction: Array, target: Array) -> Array:
+    """-log N(t; p, I) = 1/B sum_b sum_j [(t_bj - p_bj)^2 + log(2 pi)] / 2, in nats. Nothing is dropped."""
+    return 0.5 * mse(prediction, target) + 0.5 * prediction.shape[1] * math.log(2 * math.pi)
+
+
+def gaussian_nll_grad(prediction: Array, target: Array, out: Array | None = None) -> Array:
+    """(p - t) / B."""
+    out = _pair(prediction, target).subtract(prediction, target, out=out)
+    out *= 1 / len(prediction)
+    return out
+
+
+def bce(prediction: Array, target: Array) -> Array:
+    """-log Bernoulli(t; p) = -1/B sum_b sum_j [t log p + (1 - t) log(1 - p)], in nats, for p and t in [0, 1].
+
+    Where p is exactly 0 or 1 and t disagrees the loss is infinite; it is then computed at the nearest number of the
+    dtype inside (0, 1). Prefer :func:`bce_with_logits`, which needs no such care.
+    """
+    xp = _pair(prediction, target)
+    p = _inside_unit_interval(prediction)
+    return -(target * xp.log(p) + (1 - target) * xp.log1p(-p)).sum() / len(prediction)
+
+
+def bce_grad(prediction: Array, target: Array, out: Array | None = None) -> Array:
+    """(p - t) / (p (1 - p)) / B."""
+    xp = _pair(prediction, target)
+    p = _inside_unit_interval(prediction)
+    out = xp.subtract(p, target, out=out)
+    out /= p * (1 - p)
+    out *= 1 / len(prediction)
+    return out
+
+
+def bce_with_logits(prediction: Array, target: Array) -> Array:
+    """-log Bernoulli(t; sigmoid(l)) = 1/B sum_b sum_j [softplus(l) - t l], in nats, for logits l of any size.
+
+    From -t log s(l) - (1 - t) log(1 - s(l)) with log s(l) = l - softplus(l) and log(1 - s(l)) = -softplus(l).
+    """
+    _pair(prediction, target)
+    value = softplus(prediction)
+    value -= target * prediction
+    return value.sum() / len(prediction)
+
+
+def bce_with_logits_grad(prediction: Array, target: Array, out: Array | None = None) -> Array:
+    """(sigmoid(l) - t) / B."""
+    _pair(prediction, target)
+    out = sigmoid(prediction, out=out)
+    out -= target
+    out *= 1 / len(prediction)
+    return out
+
+
+def _pair(prediction: Array, target: Array) -> Module:
+    """The module of both, after checking that they can be compared: broadcasting would hide a mistake."""
+    xp = get_xp(prediction, target)
+    if prediction.ndim != 2 or prediction.shape != target.shape:
+        raise ValueError(
+            f"prediction and target must have the same shape (B, d), got {tuple(prediction.shape)} and "
+            f"{tuple(target.shape)}"
+        )
+    if len(prediction) == 0:
+        raise ValueError("empty batch: prediction has 0 rows, and a mean over no samples is undefined")
+    return xp
+
+
+def _inside_unit_interval(p: Array) -> Array:
+    xp = get_xp(p)
+    info = xp.finfo(p.dtype)
+    return xp.clip(p, float(info.tiny), 1 - float(info.epsneg))

@@ -1,0 +1,76 @@
+"""All parameters of a model in one vector, all gradients in another."""
+
+from __future__ import annotations
+
+from math import prod
+
+from scratchnet.backend import Array, Rng, get_xp
+from scratchnet.nn.initializers import Initializer, zeros
+
+
+class Params:
+    """All parameters in one vector ``theta``, their gradient in one vector ``grad``; layers hold named views of both.
+
+    An optimizer is then a formula on two vectors, a checkpoint a list of named slices, a gradient check a nudge of
+    ``theta[s]``. Layers :meth:`declare` what they need, :meth:`allocate` makes the vectors once, and layers take their
+    views from :attr:`views`.
+
+    Attributes
+    ----------
+    theta, grad : array (n,)
+        Values and gradient. Backward passes overwrite ``grad``; there is nothing to reset between steps.
+    views : dict of name -> (weight, gradient)
+        Views of ``theta`` and ``grad`` in the parameter's shape, e.g. ``views["encoder.0.W"]``.
+    slices : dict of name -> slice
+        Where a parameter stands in the two vectors.
+    """
+
+    theta: Array
+    grad: Array
+
+    def __init__(self) -> None:
+        self.views: dict[str, tuple[Array, Array]] = {}
+        self.slices: dict[str, slice] = {}
+        self._declared: dict[str, tuple[tuple[int, ...], Initializer]] = {}
+
+    def declare(self, name: str, shape: tuple[int, ...], init: Initializer) -> None:
+        """Ask for a parameter; ``init(generator, shape)`` draws its first value."""
+        if name in self._declared:
+            raise ValueError(f"parameter {name!r} is declared twice; a layer object may appear only once in a model")
+        self._declared[name] = shape, init
+
+    def allocate(self, rng: Rng, dtype: str = "float32") -> None:
+        """Make ``theta`` and ``grad`` on the backend of ``rng`` and draw the initial values from ``rng.host``."""
+        if dtype not in ("float32", "float64"):
+            raise ValueError(f"dtype={dtype!r} is not supported; choose 'float32' or 'float64'")
+        size, xp = sum(prod(shape) for shape, _ in self._declared.values()), rng.xp
+        self.theta, self.grad = xp.zeros(size, dtype=dtype), xp.zeros(size, dtype=dtype)
+        start = 0
+        for name, (shape, init) in self._declared.items():
+            s = self.slices[name] = slice(start, start := start + prod(shape))
+            self.views[name] = self.theta[s].reshape(shape), self.grad[s].reshape(shape)
+            self.views[name][0][...] = xp.asarray(init(rng.host, shape), dtype=dtype)
+
+    @classmethod
+    def of(cls, **arrays: Array) -> Params:
+        """Named arrays as parameters: how the gradient of a loss by its *inputs* is checked.
+
+        ``p = Params.of(x=x)``; the loss reads ``p.views["x"][0]``, the gradient is put into ``p.views["x"][1]``.
+        """
+        xp = get_xp(*arrays.values())
+        params = cls()
+        for name, a in arrays.items():
+            params.declare(name, tuple(a.shape), zeros)
+        params.allocate(Rng(0, xp), str(next(iter(arrays.values())).dtype))
+        for name, a in arrays.items():
+            params.views[name][0][...] = a
+        return params
+
+    def names(self) -> list[str]:
+        """The parameters' names in the order they stand in ``theta``."""
+        return list(self._declared)
+
+    def __repr__(self) -> str:
+        rows = [f"  {name:<16} {'x'.join(map(str, shape))}" for name, (shape, _) in self._declared.items()]
+        total = sum(prod(shape) for shape, _ in self._declared.values())
+        return "\n".join([f"Params({total:,} values", *rows, ")"])
