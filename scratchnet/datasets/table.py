@@ -1,0 +1,140 @@
+"""The user's own data: .npy, .npz and delimited text as X, and y where the file has labels. Nothing is unpickled."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from scratchnet.backend import Array, asarray
+from scratchnet.base import check_array
+from scratchnet.datasets.delimited import read_delimited
+
+LABEL_NAMES = ("y", "label", "target")
+
+
+def load_table(path: str | os.PathLike[str], label: str | None = None) -> tuple[Array, Array | None]:
+    """A table of numbers from a file; rows are samples.
+
+    - ``.npy``: one array (n, d).
+    - ``.npz``: the array ``X`` (or ``x``), or the only one beside the labels.
+    - ``.csv``, ``.tsv``, ``.txt``: UTF-8 text, one row a line. Commas, semicolons, tabs and blanks are told apart by
+      themselves. The first row is a header if it has a cell that is text and no cell that is a number, whole numbers
+      apart. A first column with a header but no name is a row index, as pandas and R write it, and is left out.
+
+    Parameters
+    ----------
+    path : path
+    label : str, optional
+        The column or array that holds the labels. By default the one called ``y``, ``label`` or ``target`` in any case,
+        if there is one; in text a column ``y`` beside a column ``x`` is a coordinate, not a label.
+
+    Returns
+    -------
+    X : array (n, d) on the current backend
+        float32 and float64 stay what they are, integers become float32; text is read as float64.
+    y : array (n,) or None
+        Whole numbers become int64, other numbers stay floats, both on the current backend; text stays a NumPy array of
+        strings, because no GPU holds strings.
+
+    Raises
+    ------
+    OSError
+        If the file is not there (FileNotFoundError) or cannot be read.
+    ValueError, TypeError
+        If it is no such table; the message names the file, the place and what is wrong there.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; name a file: .npy, .npz, .csv, .tsv or .txt")
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {path} (seen from {Path.cwd()})")
+    suffix = path.suffix.lower()
+    if suffix in (".npy", ".npz"):
+        X, y = _read_numpy(path, label)
+    elif suffix in (".csv", ".tsv", ".txt"):
+        X, y = read_delimited(path, lambda names: _find_label(_without_coordinates(names, label), label, path))
+    else:
+        raise ValueError(f"{path} has the suffix {suffix!r}; scratchnet reads .npy, .npz, .csv, .tsv and .txt")
+    if X.ndim != 2:
+        remedy = "X.reshape(-1, 1) if it is one feature" if X.ndim < 2 else "X.reshape(len(X), -1)"
+        raise ValueError(
+            f"{path} has a {X.ndim}-D array of shape {X.shape}, not (n_samples, n_features); save {remedy}"
+        )
+    return check_array(X, name=str(path)), _check_labels(y, len(X), path)
+
+
+# -- which array or column is what -----------------------------------------------------------------------------------
+
+
+def _find_label(names: list[str], label: str | None, path: Path) -> str | None:
+    """Which of ``names`` holds the labels: ``label`` if given, else the one called like a label, else None."""
+    if label is not None:
+        if label not in names:
+            raise ValueError(f"label={label!r}: {path} has no column or array of that name; it has {_listed(names)}")
+        return label
+    found = [name for name in names if name.lower() in LABEL_NAMES]
+    if len(found) > 1:
+        raise ValueError(f"{path} has {_listed(found)}, each of which could be the label; choose one with label=")
+    return found[0] if found else None
+
+
+def _without_coordinates(names: list[str], label: str | None) -> list[str]:
+    if label is None and "x" in [name.lower() for name in names]:
+        return [name for name in names if name.lower() != "y"]
+    return names
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return (", ".join(repr(name) for name in names[:10]) or "no names") + more
+
+
+def _check_labels(y: np.ndarray | None, n: int, path: Path) -> Array | None:
+    if y is None:
+        return None
+    if y.shape != (n,):
+        raise ValueError(f"{path} has labels of shape {y.shape}, but X has {n} rows; labels must be ({n},)")
+    if y.dtype.kind == "U":
+        return y
+    if y.dtype.kind in "biu":
+        return asarray(y.astype(np.int64))
+    if y.dtype.kind == "f":
+        return asarray(y)
+    raise TypeError(f"{path} has labels of dtype {y.dtype}; save numbers or strings (dtype U)")
+
+
+# -- NumPy's own files ------------------------------------------------------------------------------------------------
+
+_DAMAGED = (ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+def _read_numpy(path: Path, label: str | None) -> tuple[np.ndarray, np.ndarray | None]:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except _DAMAGED as error:
+        raise _unreadable(path, error) from None
+    if isinstance(loaded, np.ndarray):
+        if label is not None:
+            raise ValueError(f"label={label!r}: {path} holds one array without names; use .npz or .csv for labels")
+        return loaded, None
+    with loaded as archive:
+        names = list(archive.files)
+        label = _find_label(names, label, path)
+        others = [name for name in names if name != label]
+        chosen = next((name for name in ("X", "x") if name in others), others[0] if len(others) == 1 else None)
+        if chosen is None:
+            raise ValueError(f"{path} has {_listed(names)}, and no array called X; save with np.savez(path, X=X, y=y)")
+        try:
+            return archive[chosen], archive[label] if label is not None else None
+        except _DAMAGED as error:
+            raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> ValueError:
+    if "Object arrays" in str(error):
+        return ValueError(f"{path} holds Python objects (dtype object), which are never unpickled; save plain numbers")
+    return ValueError(f"{path} is a damaged NumPy file, or none at all ({error or type(error).__name__})")
