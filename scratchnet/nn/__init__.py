@@ -10,6 +10,7 @@ from scratchnet.nn.divergences import (
     kl_discrete,
     kl_discrete_grad,
     kl_normal,
+    kl_normal_entries,
     kl_normal_grad,
 )
 from scratchnet.nn.gaussian import GaussianSample
@@ -34,8 +35,10 @@ from scratchnet.nn.losses import (
     bce_grad,
     bce_with_logits,
     bce_with_logits_grad,
+    bce_with_logits_rows,
     gaussian_nll,
     gaussian_nll_grad,
+    gaussian_nll_rows,
     mse,
     mse_grad,
 )
@@ -64,9 +67,11 @@ __all__ = [
     "bce_grad",
     "bce_with_logits",
     "bce_with_logits_grad",
+    "bce_with_logits_rows",
     "check_gradient",
     "gaussian_nll",
     "gaussian_nll_grad",
+    "gaussian_nll_rows",
     "glorot_uniform",
     "he_normal",
     "join",
@@ -75,6 +80,7 @@ __all__ = [
     "kl_discrete",
     "kl_discrete_grad",
     "kl_normal",
+    "kl_normal_entries",
     "kl_normal_grad",
     "mse",
     "mse_grad",

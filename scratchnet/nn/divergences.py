@@ -53,8 +53,17 @@ def kl_normal(mu: Array, logvar: Array, mu2: Array | None = None, logvar2: Array
     In general:       (((mu - mu2)^2 + s^2) / s2^2 - (logvar - logvar2) - 1) / 2.
     """
     delta, difference, inverse = _normal_parts(mu, logvar, mu2, logvar2)
+    return _mean_over_batch(_kl_normal_terms(delta, difference, inverse))
+
+
+def kl_normal_entries(mu: Array, logvar: Array) -> Array:
+    """KL(N(mu, s^2) || N(0, 1)) of each entry, (B, d): its row sums belong to samples, its column means to latents."""
+    return _kl_normal_terms(*_normal_parts(mu, logvar, None, None))
+
+
+def _kl_normal_terms(delta: Array, difference: Array, inverse: Any) -> Array:
     excess = get_xp(difference).expm1(difference)  # variance ratio - 1, exact where the two variances nearly agree
-    return _mean_over_batch(0.5 * (delta * delta * inverse + (excess - difference)))
+    return 0.5 * (delta * delta * inverse + (excess - difference))
 
 
 def kl_normal_grad(

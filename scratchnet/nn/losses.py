@@ -4,6 +4,8 @@ Every loss is summed over the features and averaged over the batch; the 1/B ente
 the features as well would silently turn the weight 1 of a KL term beside it into the number of features.) Values come
 as 0-d arrays, so that nothing waits for a device; ``float(...)`` is the caller's decision.
 
+The two that are likelihoods also come row by row, ``*_rows`` (B,): the per-sample numbers of an ELBO.
+
 In all of them ``prediction`` and ``target`` have shape (B, d); gradients are with respect to ``prediction`` and are
 written into ``out`` where it is given.
 """
@@ -32,7 +34,14 @@ def mse_grad(prediction: Array, target: Array, out: Array | None = None) -> Arra
 
 def gaussian_nll(prediction: Array, target: Array) -> Array:
     """-log N(t; p, I) = 1/B sum_b sum_j [(t_bj - p_bj)^2 + log(2 pi)] / 2, in nats. Nothing is dropped."""
-    return 0.5 * mse(prediction, target) + 0.5 * prediction.shape[1] * math.log(2 * math.pi)
+    return gaussian_nll_rows(prediction, target).sum() / len(prediction)
+
+
+def gaussian_nll_rows(prediction: Array, target: Array) -> Array:
+    """:func:`gaussian_nll` of each sample, (B,)."""
+    difference = _pair(prediction, target).subtract(prediction, target)
+    difference *= difference
+    return 0.5 * difference.sum(axis=1) + 0.5 * prediction.shape[1] * math.log(2 * math.pi)
 
 
 def gaussian_nll_grad(prediction: Array, target: Array, out: Array | None = None) -> Array:
@@ -68,10 +77,15 @@ def bce_with_logits(prediction: Array, target: Array) -> Array:
 
     From -t log s(l) - (1 - t) log(1 - s(l)) with log s(l) = l - softplus(l) and log(1 - s(l)) = -softplus(l).
     """
+    return bce_with_logits_rows(prediction, target).sum() / len(prediction)
+
+
+def bce_with_logits_rows(prediction: Array, target: Array) -> Array:
+    """:func:`bce_with_logits` of each sample, (B,)."""
     _pair(prediction, target)
     value = softplus(prediction)
     value -= target * prediction
-    return value.sum() / len(prediction)
+    return value.sum(axis=1)
 
 
 def bce_with_logits_grad(prediction: Array, target: Array, out: Array | None = None) -> Array:

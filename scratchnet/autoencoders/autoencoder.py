@@ -1,0 +1,81 @@
+"""The plain autoencoder: x -> code -> x."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scratchnet.autoencoders.base import BaseAutoencoder
+from scratchnet.backend import Array, Rng
+
+
+class Autoencoder(BaseAutoencoder):
+    """x_hat = g(f(x)): compress to ``n_latent`` numbers and back, minimising -log p(x | x_hat).
+
+    The encoder f is Dense + activation for every width in ``hidden``, then a linear Dense to the code; the decoder g
+    mirrors it. The loss is a sum over features and a mean over samples, in nats. With ``hidden=()`` and the Gaussian
+    likelihood the network is linear, and its optimum is PCA.
+
+    Parameters
+    ----------
+    hidden : sequence of int
+        Widths between the input and the code.
+    n_latent : int
+        Width of the code.
+    activation : {"relu", "leaky_relu", "softplus", "tanh", "sigmoid"}
+    likelihood : {"bernoulli", "gaussian"}
+        Binary cross-entropy for X in [0, 1], or half the squared error (unit variance, constant included).
+    epochs, batch_size, learning_rate, optimizer
+        ``optimizer`` is "adam", "momentum" or "sgd".
+    validation_fraction : float
+        Share of X held out for ``validation_loss``.
+    patience : int, optional
+        Stop after so many epochs without a lower ``validation_loss`` and go back to the best weights.
+    random_state : int, generator or None
+        Seeds weights, shuffles and noise; the same int gives the same bits.
+    dtype : {"float32", "float64"}
+    backend : {"numpy", "cupy", "auto"}, optional
+        Where to compute; by default the current backend.
+    verbose : int
+        1 shows a progress bar.
+    """
+
+    def loss(self, x: Array) -> Array:
+        """-log p(x | g(f(x))), mean over the batch, as a 0-d array in nats."""
+        return self._likelihood.nll(self.decoder_.forward(self.encoder_.forward(x)), x)
+
+    def gradient(self, x: Array) -> Array:
+        """dloss/dtheta, written into ``params_.grad`` and returned."""
+        output = self.decoder_.forward(self.encoder_.forward(x))
+        dcode = self.decoder_.backward(self._likelihood.nll_grad(output, x, out=output))  # a Dense does not need its y
+        self.encoder_.backward(dcode, need_dx=False)
+        return self.params_.grad
+
+    _batch_gradient = gradient
+
+    def _evaluate(self, batch: tuple[Array, ...], noise: Rng) -> dict[str, Array]:
+        (x,) = batch
+        output = self.decoder_.forward(self.encoder_.forward(x))
+        difference = self._likelihood.mean(output) - x
+        return {"loss": self._likelihood.nll(output, x), "mse": (difference * difference).mean()}
+
+    def transform(self, X: Any) -> Array:
+        """Codes f(x), (n, n_latent)."""
+        return self._map(self.encoder_.forward, self._check(X, dtype=self.dtype), width=self.n_latent)
+
+    def inverse_transform(self, Z: Any) -> Array:
+        """Decoded means g(z), (n, n_features): probabilities for the Bernoulli likelihood."""
+        Z = self._check(Z, name="Z", dtype=self.dtype, n_features=self.n_latent)
+        return self._map(self._decode_mean, Z, width=self.n_features_in_)
+
+    def reconstruct(self, X: Any) -> Array:
+        """g(f(x)), (n, n_features)."""
+        return self.inverse_transform(self.transform(X))
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean over samples of log p(x | g(f(x))), in nats; higher is better."""
+        (X,) = self._check_more(X)
+        return float(
+            self._map(
+                lambda x: -self._likelihood.nll_rows(self.decoder_.forward(self.encoder_.forward(x)), x), X
+            ).mean()
+        )

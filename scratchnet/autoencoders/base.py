@@ -1,0 +1,378 @@
+"""What all autoencoders share: building the two networks, the training loop, evaluation in chunks.
+
+A model adds its ``loss`` and ``gradient`` on one batch; everything else hangs on them.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+
+from scratchnet.autoencoders import checkpoint
+from scratchnet.autoencoders.history import EpochState, History
+from scratchnet.backend import Array, RandomState, Rng, get_xp
+from scratchnet.base import (
+    Estimator,
+    TransformerMixin,
+    check_choice,
+    check_integer,
+    check_number,
+    progress,
+)
+from scratchnet.nn import (
+    SGD,
+    Adam,
+    Dense,
+    Layer,
+    LeakyReLU,
+    Momentum,
+    Params,
+    ReLU,
+    Sequential,
+    Sigmoid,
+    Softplus,
+    Tanh,
+    bce_with_logits,
+    bce_with_logits_grad,
+    bce_with_logits_rows,
+    gaussian_nll,
+    gaussian_nll_grad,
+    gaussian_nll_rows,
+    glorot_uniform,
+    he_normal,
+    sigmoid,
+)
+
+ACTIVATIONS: dict[str, type[Layer]] = {
+    "relu": ReLU,
+    "leaky_relu": LeakyReLU,
+    "softplus": Softplus,
+    "tanh": Tanh,
+    "sigmoid": Sigmoid,
+}
+OPTIMIZERS: dict[str, Any] = {"adam": Adam, "momentum": Momentum, "sgd": SGD}
+
+_REBUILT = ("encoder_", "decoder_", "sample_", "params_", "_rng")  # from parameters and theta, after unpickling
+_CHUNK = 1000  # rows evaluated at once: bounds the memory of transform, score and the rest
+_MONITOR = 2000  # training rows on which an epoch's numbers are computed
+
+
+class Likelihood(NamedTuple):
+    """p(x | decoder output): its negative log, the gradient, the same row by row, and E[x]."""
+
+    nll: Callable[..., Array]
+    nll_grad: Callable[..., Array]
+    nll_rows: Callable[..., Array]
+    mean: Callable[..., Array]
+
+
+LIKELIHOODS = {
+    "bernoulli": Likelihood(bce_with_logits, bce_with_logits_grad, bce_with_logits_rows, sigmoid),
+    "gaussian": Likelihood(gaussian_nll, gaussian_nll_grad, gaussian_nll_rows, lambda output: output),
+}
+
+
+class DivergedError(FloatingPointError):
+    """Training met a NaN or an infinity; the model holds the last good weights."""
+
+
+class BaseAutoencoder(TransformerMixin, Estimator, ABC):
+    """An encoder, a decoder, and the loop that trains them.
+
+    Attributes set by ``fit``
+    -------------------------
+    params_ : Params
+        All weights in one vector, by name: ``encoder.0.W``, ``encoder.0.b``, ..., ``decoder.0.W``, ...
+    encoder_, decoder_ : Sequential
+        The networks; the decoder's last output are logits (Bernoulli) or means (Gaussian).
+    history_ : History
+        One row of numbers an epoch.
+    best_epoch_ : int
+        The epoch whose weights the model holds.
+    """
+
+    params_: Params
+    encoder_: Sequential
+    decoder_: Sequential
+    history_: History
+    best_epoch_: int
+
+    _outputs_per_latent: ClassVar[int] = 1  # 2 where the encoder gives [mu | logvar]
+    _saved_attributes: ClassVar[tuple[str, ...]] = ("n_features_in_", "best_epoch_")
+
+    def __init__(
+        self,
+        hidden: Sequence[int] = (400,),
+        n_latent: int = 20,
+        activation: str = "relu",
+        likelihood: str = "bernoulli",
+        epochs: int = 20,
+        batch_size: int = 128,
+        learning_rate: float = 1e-3,
+        optimizer: str = "adam",
+        validation_fraction: float = 0.0,
+        patience: int | None = None,
+        random_state: RandomState = None,
+        dtype: str = "float32",
+        backend: str | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.hidden = hidden
+        self.n_latent = n_latent
+        self.activation = activation
+        self.likelihood = likelihood
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.optimizer = optimizer
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.random_state = random_state
+        self.dtype = dtype
+        self.backend = backend
+        self.verbose = verbose
+
+    # -- what a model is ----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _batch_gradient(self, *batch: Array) -> Array:
+        """Fill ``params_.grad`` for one batch."""
+
+    @abstractmethod
+    def _evaluate(self, batch: tuple[Array, ...], noise: Rng) -> dict[str, Array]:
+        """The history's numbers on one batch, as means over it."""
+
+    # -- training -----------------------------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None, *, validation: Any = None) -> Self:
+        """Train on X (n, n_features), under a progress bar if ``verbose``.
+
+        Parameters
+        ----------
+        X : array_like (n, n_features)
+            In [0, 1] for the Bernoulli likelihood. Never written to.
+        y : ignored by unconditional models, the condition of a conditional one
+        validation : array_like or (X, y), optional
+            Held-out data for ``validation_loss`` and early stopping, in place of ``validation_fraction``.
+
+        Raises
+        ------
+        DivergedError
+            If the loss becomes NaN or infinite; the message says at which step.
+        """
+        states = self.steps(X, y, validation=validation)
+        deque(progress(states, total=self.epochs, description=type(self).__name__, verbose=self.verbose), maxlen=0)
+        return self
+
+    def steps(self, X: Any, y: Any = None, *, validation: Any = None) -> Iterator[EpochState]:
+        """Train like :meth:`fit`, yielding an :class:`EpochState` after every epoch.
+
+        Stop when you like: the model holds the weights of the last state, and goes back to the best ones when
+        ``patience`` or the epochs run out.
+        """
+        self._check_parameters(validation is not None)
+        data = self._check_data(X, y)
+        xp, rng = get_xp(data[0]), Rng(self.random_state, get_xp(data[0]))
+        self._build(rng)
+        self.history_, self.best_epoch_ = History(), 0
+        train, held_out = self._split(data, validation, rng)
+        n, monitor = len(train[0]), tuple(a[:_MONITOR] for a in train)
+        optimizer = OPTIMIZERS[self.optimizer](self.params_, self.learning_rate)
+        trace = xp.zeros(-(-n // self.batch_size), dtype=self.dtype)
+        best_loss, best, last_good = np.inf, self.params_.theta.copy(), xp.empty_like(self.params_.theta)
+        for epoch in range(1, self.epochs + 1):
+            last_good[...] = self.params_.theta
+            start = time.perf_counter()
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the trace below tells, with the step
+                self._epoch(train, xp.asarray(rng.host.permutation(n)), optimizer, trace)
+                row = {"epoch": epoch, **self._mean_over_chunks(monitor)}
+                if held_out is not None:
+                    row["validation_loss"] = self._mean_over_chunks(held_out)["loss"]
+            row["seconds"] = time.perf_counter() - start
+            self._check_finite(trace, row, last_good)
+            self.history_.rows.append(row)
+            self.best_epoch_ = epoch
+            yield EpochState(epoch, self.epochs, row, self)
+            if self.patience is None:
+                continue
+            if row["validation_loss"] < best_loss:
+                best_loss, best_epoch = row["validation_loss"], epoch
+                best[...] = self.params_.theta
+            elif epoch - best_epoch >= self.patience:
+                break
+        if self.patience is not None and self.epochs:
+            self.params_.theta[...] = best
+            self.best_epoch_ = best_epoch
+
+    def _epoch(self, data: tuple[Array, ...], order: Array, optimizer: Any, trace: Array) -> None:
+        """One pass over the data in the given order. Nothing here waits for a device."""
+        first_db = self.params_.views["encoder.0.b"][1]  # everything backward computes ends here: one NaN spoils it
+        for i in range(len(trace)):
+            rows = order[i * self.batch_size : (i + 1) * self.batch_size]
+            self._batch_gradient(*(a[rows] for a in data))
+            trace[i] = first_db.sum()
+            optimizer.step()
+
+    def _check_finite(self, trace: Array, row: dict[str, Any], last_good: Array) -> None:
+        bad = ~get_xp(trace).isfinite(trace)
+        diverged = bool(bad.any())
+        if not diverged and np.isfinite(row["loss"]):
+            return
+        step = int(bad.argmax()) + 1 if diverged else len(trace)
+        self.params_.theta[...] = last_good
+        raise DivergedError(
+            f"the loss became NaN or infinite at step {step} of {len(trace)} in epoch {row['epoch']} "
+            f"(update {(row['epoch'] - 1) * len(trace) + step} in all). The model holds the weights from before that "
+            f"epoch. Try a smaller learning_rate (it is {self.learning_rate:g}) or rescale X"
+        )
+
+    # -- evaluation in chunks -----------------------------------------------------------------------------------------
+
+    def _mean_over_chunks(self, data: tuple[Array, ...]) -> dict[str, Any]:
+        """``_evaluate`` over all rows. The noise is the same at every call, so that curves are smooth, and not the
+        training's, so that looking at a model does not change how it trains."""
+        noise, n = Rng(0, get_xp(data[0])), len(data[0])
+        totals: dict[str, Any] = {}
+        for i in range(0, n, _CHUNK):
+            batch = tuple(a[i : i + _CHUNK] for a in data)
+            for name, value in self._evaluate(batch, noise).items():
+                totals[name] = totals.get(name, 0) + value * (len(batch[0]) / n)
+        return self._summarize(totals)
+
+    def _summarize(self, totals: dict[str, Any]) -> dict[str, Any]:
+        """Host numbers from the device means of a pass: the one place where an epoch waits for the device."""
+        return {name: float(value) for name, value in totals.items()}
+
+    def _map(self, f: Callable[..., Array], *data: Array, width: int | None = None) -> Array:
+        """f of all rows, chunk by chunk, in one new array: (n, width), or (n,) without a width."""
+        xp, n = get_xp(data[0]), len(data[0])
+        out = xp.empty(n if width is None else (n, width), dtype=self.dtype)
+        for i in range(0, n, _CHUNK):
+            out[i : i + _CHUNK] = f(*(a[i : i + _CHUNK] for a in data))
+        return out
+
+    def _decode_mean(self, z: Array) -> Array:
+        return self._likelihood.mean(self.decoder_.forward(z))
+
+    # -- building -----------------------------------------------------------------------------------------------------
+
+    def _build(self, rng: Rng) -> None:
+        """Make the two networks and draw their first weights."""
+        widths = [int(w) for w in self.hidden]
+        condition = getattr(self, "n_condition_", 0)
+        self.encoder_ = self._network(
+            [self.n_features_in_ + condition, *widths, self._outputs_per_latent * self.n_latent]
+        )
+        self.decoder_ = self._network([self.n_latent + condition, *widths[::-1], self.n_features_in_])
+        self.params_, self._rng = Params(), rng
+        self.encoder_.declare(self.params_, "encoder")
+        self.decoder_.declare(self.params_, "decoder")
+        self.params_.allocate(rng, self.dtype)
+        self.encoder_.bind(self.params_, "encoder")
+        self.decoder_.bind(self.params_, "decoder")
+
+    def _network(self, widths: list[int]) -> Sequential:
+        """Dense, activation, Dense, ..., Dense: the last layer is linear."""
+        activation = ACTIVATIONS[self.activation]
+        init = he_normal if self.activation in ("relu", "leaky_relu", "softplus") else glorot_uniform
+        layers: list[Layer] = []
+        for n_in, n_out in pairwise(widths[:-1]):
+            layers += [Dense(n_in, n_out, init), activation()]
+        return Sequential(*layers, Dense(widths[-2], widths[-1], glorot_uniform))
+
+    @property
+    def _likelihood(self) -> Likelihood:
+        return LIKELIHOODS[self.likelihood]
+
+    # -- checking -----------------------------------------------------------------------------------------------------
+
+    def _check_parameters(self, has_validation: bool) -> None:
+        if not isinstance(self.hidden, list | tuple | np.ndarray):
+            raise TypeError(f"hidden={self.hidden!r} must be a sequence of layer widths, such as (400,) or (500, 300)")
+        for i, width in enumerate(self.hidden):
+            check_integer(width, f"hidden[{i}]")
+        check_integer(self.n_latent, "n_latent")
+        check_integer(self.epochs, "epochs", minimum=0)
+        check_integer(self.batch_size, "batch_size")
+        check_choice(self.activation, "activation", ACTIVATIONS)
+        check_choice(self.likelihood, "likelihood", LIKELIHOODS)
+        check_choice(self.optimizer, "optimizer", OPTIMIZERS)
+        check_choice(self.dtype, "dtype", ("float32", "float64"))
+        check_number(self.learning_rate, "learning_rate", minimum=0, open_minimum=True)
+        if check_number(self.validation_fraction, "validation_fraction", minimum=0) >= 1:
+            raise ValueError(f"validation_fraction={self.validation_fraction} must be below 1: something has to train")
+        if self.patience is not None:
+            check_integer(self.patience, "patience")
+            if not has_validation and not self.validation_fraction:
+                raise ValueError(
+                    f"patience={self.patience} stops when the validation loss no longer falls, but there is no "
+                    "validation data: set validation_fraction, or pass validation= to fit"
+                )
+
+    def _check_data(self, X: Any, y: Any) -> tuple[Array, ...]:
+        """What ``fit`` was given, validated and moved: the arrays that minibatches are cut from."""
+        return (self._check_range(self._check_fit(X, dtype=self.dtype)),)
+
+    def _check_more(self, X: Any, y: Any = None) -> tuple[Array, ...]:
+        """The same for data that comes after ``fit``, its likelihood's range included."""
+        return (self._check_range(self._check(X, dtype=self.dtype)),)
+
+    def _check_range(self, X: Array) -> Array:
+        if self.likelihood == "bernoulli":
+            low, high = float(X.min()), float(X.max())
+            if low < 0 or high > 1:
+                raise ValueError(
+                    f"likelihood='bernoulli' needs X in [0, 1], got values from {low:g} to {high:g}. "
+                    "Rescale X (images: X / 255), or use likelihood='gaussian'"
+                )
+        return X
+
+    def _split(
+        self, data: tuple[Array, ...], validation: Any, rng: Rng
+    ) -> tuple[tuple[Array, ...], tuple[Array, ...] | None]:
+        """Training and validation arrays."""
+        if validation is not None:
+            return data, self._check_more(*(validation if isinstance(validation, tuple) else (validation,)))
+        n_held_out = round(self.validation_fraction * len(data[0]))
+        if not n_held_out:
+            if self.validation_fraction:
+                raise ValueError(
+                    f"validation_fraction={self.validation_fraction} of {len(data[0])} sample(s) is less than one "
+                    "sample; raise it or give more data"
+                )
+            return data, None
+        order = get_xp(data[0]).asarray(rng.host.permutation(len(data[0])))
+        return tuple(a[order[n_held_out:]] for a in data), tuple(a[order[:n_held_out]] for a in data)
+
+    # -- keeping ------------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> Path:
+        """Write weights, configuration and history to one safetensors file; returns the path."""
+        self._check_is_fitted()
+        return checkpoint.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """A model as :meth:`save` wrote it, on the current backend. Nothing in the file is executed."""
+        return checkpoint.load(cls, path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The weights once, as theta: pickled views would no longer share memory."""
+        state = {k: v for k, v in self.__dict__.items() if k not in _REBUILT}
+        if "params_" in self.__dict__:
+            state["_theta"] = self.params_.theta
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        theta = state.pop("_theta", None)
+        self.__dict__.update(state)
+        if theta is not None:
+            self._build(Rng(self.random_state, get_xp(theta)))
+            self.params_.theta[...] = theta

@@ -1,0 +1,95 @@
+"""Models in safetensors files: named weights, and the configuration as JSON in the header. No pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from scratchnet.autoencoders.history import History
+from scratchnet.backend import Rng, asarray, to_numpy
+
+Model = TypeVar("Model", bound=Any)
+
+
+def save(model: Any, path: str | Path) -> Path:
+    """Write ``model`` to ``path``, by way of a temporary file: a reader never sees half a checkpoint."""
+    from safetensors.numpy import save_file
+
+    from scratchnet import __version__
+
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot save to {path}: the folder {path.parent} does not exist; make it first")
+    weights = {name: np.ascontiguousarray(to_numpy(weight)) for name, (weight, _) in model.params_.views.items()}
+    fitted = {name: _plain(getattr(model, name)) for name in model._saved_attributes if hasattr(model, name)}
+    if hasattr(model, "feature_names_in_"):
+        fitted["feature_names_in_"] = _plain(model.feature_names_in_)
+    header = {
+        "scratchnet": __version__,
+        "model": type(model).__name__,
+        "parameters": json.dumps({k: _plain(v) for k, v in model.get_params().items()}),
+        "fitted": json.dumps(fitted),
+        "history": json.dumps(model.history_.rows),
+    }
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        save_file(weights, temporary, metadata=header)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    return path
+
+
+def load(cls: type[Model], path: str | Path) -> Model:
+    """The model of class ``cls`` in ``path``, on the current backend."""
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a readable safetensors file: {error}") from error
+    if "scratchnet" not in header:
+        raise ValueError(f"{path} was not written by scratchnet's save(): its header has no configuration")
+    if header["model"] != cls.__name__:
+        raise ValueError(f"{path} holds a {header['model']}; load it with {header['model']}.load(path)")
+    parameters = json.loads(header["parameters"])
+    parameters["hidden"], parameters["backend"] = tuple(parameters["hidden"]), None
+    model = cls(**parameters)
+    for name, value in json.loads(header["fitted"]).items():
+        setattr(model, name, np.asarray(value) if isinstance(value, list) else value)
+    model.history_ = History(json.loads(header["history"]))
+    rng = Rng(model.random_state)
+    model._fitted_on = rng.xp.__name__
+    model._build(rng)
+    expected = {name: tuple(weight.shape) for name, (weight, _) in model.params_.views.items()}
+    found = {name: tuple(weight.shape) for name, weight in weights.items()}
+    if expected != found:
+        raise ValueError(f"{path} does not fit its own configuration: expected {expected}, found {found}")
+    for name, (weight, _) in model.params_.views.items():
+        weight[...] = asarray(weights[name], xp=rng.xp)
+    return model
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON knows it; a random generator has no plain form and becomes None."""
+    if isinstance(value, np.random.Generator | np.random.RandomState):
+        return None
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value
