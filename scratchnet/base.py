@@ -175,7 +175,7 @@ def check_array(
             f"{min_samples} is required."
         )
     if ndim == 2 and shape[1] == 0:
-        raise ValueError(f"Found array with 0 feature(s) (shape={shape}) in {name} while a minimum of 1 is required.")
+        raise ValueError(f"{name}: Found array with 0 feature(s) (shape={shape}) while a minimum of 1 is required.")
     check_finite(X, name)
     return X
 
@@ -270,7 +270,10 @@ def progress(states: Iterator[State], *, total: int | None, description: str, ve
     from tqdm import tqdm
 
     with tqdm(total=total, desc=description) as bar:
+        state = None
         for state in states:
-            bar.set_postfix_str(str(state), refresh=False)
-            bar.update()
+            if bar.update():  # the bar was drawn anew; a state's text may cost something, so it is asked for only then
+                bar.set_postfix_str(str(state))
             yield state
+        if state is not None:
+            bar.set_postfix_str(str(state))

@@ -1,0 +1,183 @@
+"""Principal component analysis by eigendecomposition of the covariance.
+
+The direction a with the largest variance a'Sa under a'a = 1 makes the Lagrangian a'Sa - l (a'a - 1) stationary:
+S a = l a. So components are eigenvectors of the covariance S, and the variance along each one is its eigenvalue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Self
+
+import numpy as np
+
+from scratchnet.backend import Array, get_xp
+from scratchnet.base import Estimator, TransformerMixin, check_integer, check_number
+
+_BLOCK = 4096  # rows centred at a time: the data may be larger than memory (numpy.memmap)
+
+
+class PCA(TransformerMixin, Estimator):
+    """Principal component analysis; the model of probabilistic PCA gives it a likelihood.
+
+    With rows x (1, d), S = sum (x - mean)'(x - mean) / (n - 1) and S a_k = l_k a_k, l_1 >= l_2 >= ...:
+
+    - ``transform``: z_k = (x - mean) a_k, divided by sqrt(l_k) when whitened;
+    - ``score_samples``: log N(x; mean, A'(L - s^2 I)A + s^2 I), s^2 the mean of the d - k variances left out
+      (Tipping and Bishop, Probabilistic principal component analysis, 1999).
+
+    Data are centred before anything is multiplied, and sums over rows run in float64, so data far from the origin keep
+    their variances. With fewer rows than columns the eigenvectors come from the n x n products of rows.
+
+    Parameters
+    ----------
+    n_components : int, float or None
+        How many components to keep; a fraction in (0, 1) keeps the fewest that explain at least that share of the
+        variance; None keeps all min(n_samples, n_features).
+    whiten : bool
+        Divide every score by its standard deviation. Directions without variance get the score 0.
+
+    Attributes
+    ----------
+    components_ : (k, n_features)
+        Orthonormal rows, by falling variance; the entry of largest magnitude in each is positive.
+    explained_variance_, explained_variance_ratio_ : (k,)
+        l_k, and its share of the total variance (0 for constant data).
+    singular_values_ : (k,)
+        sqrt((n_samples - 1) l_k), the singular values of the centred data.
+    mean_ : (n_features,)
+    noise_variance_ : float
+        s^2 above; 0 if no direction is left out.
+    n_components_, n_samples_ : int
+
+    Notes
+    -----
+    One sample, constant data and data of low rank are fine: variances are 0 where there is none, and components are
+    then some orthonormal directions.
+    """
+
+    components_: Array
+    explained_variance_: Array
+    explained_variance_ratio_: Array
+    singular_values_: Array
+    mean_: Array
+    noise_variance_: float
+    n_components_: int
+    n_samples_: int
+
+    def __init__(self, n_components: int | float | None = None, *, whiten: bool = False) -> None:
+        self.n_components = n_components
+        self.whiten = whiten
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Find mean, components and variances of X (n_samples, n_features)."""
+        X = self._check_fit(X)
+        xp, (n, d), dtype = get_xp(X), X.shape, X.dtype
+        largest = min(n, d)
+        if self.n_components is not None and not isinstance(self.n_components, (float, np.floating)):
+            check_integer(self.n_components, "n_components", minimum=1, maximum=largest)
+
+        mean = X.mean(axis=0, dtype=np.float64)
+        self.mean_ = mean.astype(dtype)
+        if n >= d:
+            centred = (X[i : i + _BLOCK] - self.mean_ for i in range(0, n, _BLOCK))
+            offset = mean - self.mean_  # what rounding the mean left in every row
+            scatter = _gram(centred, d, xp) - n * xp.outer(offset, offset)
+            values, vectors = xp.linalg.eigh(scatter)
+            vectors = vectors[:, ::-1]
+        else:
+            rows = X - mean  # float64: there are fewer rows than columns, so this is small
+            values, left = xp.linalg.eigh(_gram((rows[:, j : j + _BLOCK].T for j in range(0, d, _BLOCK)), n, xp))
+            # rows' left has orthogonal columns of length sqrt(value). QR scales them to one, and where the length is 0
+            # it puts some direction orthogonal to all the others.
+            vectors = xp.linalg.qr(rows.T @ left[:, ::-1])[0]
+
+        variances = xp.maximum(values[::-1], 0)[:largest] / max(n - 1, 1)
+        total = float(variances.sum())
+        k = self.n_components_ = self._choose(variances, total, largest)
+        self.n_samples_ = n
+        self.components_ = _fix_signs(vectors.T[:k]).astype(dtype)
+        self.explained_variance_ = variances[:k].astype(dtype)
+        self.explained_variance_ratio_ = (variances[:k] / (total or 1.0)).astype(dtype)
+        self.singular_values_ = xp.sqrt(variances[:k] * (n - 1)).astype(dtype)
+        self.noise_variance_ = float(variances[k:].sum()) / (d - k) if k < largest else 0.0
+        # what rounding makes of a variance of 0
+        self._no_variance = max(n, d) * float(np.finfo(dtype).eps) * float(variances[0])
+        return self
+
+    def _choose(self, variances: Array, total: float, largest: int) -> int:
+        """The number of components that ``n_components`` asks for."""
+        if self.n_components is None:
+            return largest
+        if not isinstance(self.n_components, (float, np.floating)):
+            return int(self.n_components)
+        fraction = check_number(self.n_components, "n_components", minimum=0.0, maximum=1.0, open_minimum=True)
+        if fraction == 1.0:
+            raise ValueError("n_components=1.0 is ambiguous: pass 1 for one component, None for all of the variance")
+        return int((variances.cumsum() < fraction * total).sum()) + 1 if total > 0 else 1
+
+    def transform(self, X: Any) -> Array:
+        """Scores (n, k) of X (n, n_features): coordinates along the components."""
+        X = self._check(X)
+        return (X - self.mean_) @ (self.components_.T * self._scale())
+
+    def inverse_transform(self, Z: Any) -> Array:
+        """The points (n, n_features) with scores Z (n, k); ``inverse_transform(transform(X))`` projects X."""
+        self._check_is_fitted()
+        Z = self._check(Z, name="Z", n_features=self.n_components_)
+        xp = get_xp(Z)
+        scale = xp.sqrt(self.explained_variance_) if self.whiten else 1.0
+        return (Z * scale) @ self.components_ + self.mean_
+
+    def _scale(self) -> Array | float:
+        """(k,): what whitening multiplies each score with; 0 for a direction without variance."""
+        if not self.whiten:
+            return 1.0
+        variance, xp = self.explained_variance_, get_xp(self.explained_variance_)
+        there = variance > self._no_variance
+        return there / xp.sqrt(xp.where(there, variance, 1))
+
+    def score_samples(self, X: Any) -> Array:
+        """Log-likelihood in nats (n,) of each row under probabilistic PCA, in float64.
+
+        Raises
+        ------
+        ValueError
+            If the fitted covariance is singular: the likelihood has no finite value then.
+        """
+        X = self._check(X)
+        xp, d, k = get_xp(X), self.n_features_in_, self.n_components_
+        variance = self.explained_variance_.astype(np.float64)
+        smallest = float(variance[-1]) if k == d else self.noise_variance_
+        if smallest <= self._no_variance:
+            raise ValueError(
+                f"the covariance of this PCA (n_components_={k} of {d} features, fitted to {self.n_samples_} samples) "
+                f"is singular: its smallest variance is {smallest:.3g}, so no likelihood exists. Keep fewer components"
+            )
+        X = X.astype(np.float64) - self.mean_
+        scores = X @ self.components_.T
+        log_det, distance = xp.log(variance).sum(), (scores**2 / variance).sum(axis=1)
+        if k < d:
+            left = X - scores @ self.components_
+            log_det = log_det + (d - k) * np.log(self.noise_variance_)
+            distance += (left**2).sum(axis=1) / self.noise_variance_
+        return -0.5 * (d * np.log(2 * np.pi) + log_det + distance)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """The mean of ``score_samples(X)``: nats a sample, higher is better."""
+        return float(self.score_samples(X).mean())
+
+
+def _gram(blocks: Iterable[Array], width: int, xp: Any) -> Array:
+    """The sum of B'B (width, width) over ``blocks``: each product in the block's precision, the sum in float64."""
+    total = xp.zeros((width, width), dtype=np.float64)
+    for block in blocks:
+        total += block.T @ block
+    return total
+
+
+def _fix_signs(components: Array) -> Array:
+    """Each row times +-1, so that its entry of largest magnitude is positive."""
+    xp = get_xp(components)
+    largest = xp.take_along_axis(components, xp.abs(components).argmax(axis=1)[:, None], axis=1)
+    return xp.where(largest < 0, -components, components)

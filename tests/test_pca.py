@@ -1,0 +1,253 @@
+"""PCA: published numbers, the Lagrangian, probabilistic PCA, degenerate data, conventions."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn import decomposition
+from sklearn.datasets import load_digits, load_iris
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from scratchnet.backend import asarray, to_numpy
+from scratchnet.base import NotFittedError
+from scratchnet.decomposition import PCA
+from scratchnet.decomposition import pca as pca_module
+
+IRIS, DIGITS = load_iris().data, load_digits().data
+
+
+with warnings.catch_warnings():  # "does not inherit from sklearn.base.BaseEstimator": on purpose
+    warnings.simplefilter("ignore", UserWarning)
+    conventions = parametrize_with_checks([PCA(), PCA(n_components=1, whiten=True)])
+
+
+@conventions
+def test_scikit_learn_conventions(estimator, check):
+    check(estimator)
+
+
+# -- reference numbers ------------------------------------------------------------------------------------------------
+
+
+def test_iris(xp):
+    pca = PCA().fit(IRIS)
+    np.testing.assert_allclose(
+        to_numpy(pca.explained_variance_ratio_), [0.924619, 0.053066, 0.017103, 0.005212], atol=5e-7
+    )
+    np.testing.assert_allclose(to_numpy(pca.explained_variance_), [4.22824, 0.24267, 0.07821, 0.02384], atol=6e-6)
+
+
+def test_digits(xp, dtype):
+    pca = PCA(3).fit(DIGITS.astype(dtype))
+    np.testing.assert_allclose(to_numpy(pca.explained_variance_ratio_), [0.148906, 0.136188, 0.117946], atol=5e-7)
+    np.testing.assert_allclose(to_numpy(pca.explained_variance_), [179.00693, 163.71775, 141.78844], rtol=1e-6)
+    assert pca.explained_variance_.dtype == pca.components_.dtype == pca.mean_.dtype == dtype
+    assert float(PCA().fit(DIGITS).explained_variance_.sum()) == pytest.approx(1202.1477, abs=5e-5)
+
+
+def test_mnist_test_file(mnist_root):
+    from scratchnet.datasets import load_mnist
+
+    X, _ = load_mnist("test", size="full", root=mnist_root)
+    pca = PCA(50).fit(X)
+    ratio = pca.explained_variance_ratio_
+    np.testing.assert_allclose(ratio[:3], [0.100477, 0.075445, 0.061405], atol=1e-6)
+    np.testing.assert_allclose(ratio.cumsum()[[1, 9, 49]], [0.1759, 0.4971, 0.8316], atol=5e-5)
+    for k, error in (2, 0.055550), (10, 0.033903), (32, 0.016675):
+        pca = PCA(k).fit(X)
+        assert np.mean((pca.inverse_transform(pca.transform(X)) - X) ** 2) == pytest.approx(error, abs=5e-7)
+
+
+@pytest.mark.parametrize("n_components", [None, 1, 2, 4])
+def test_equals_scikit_learn(n_components):
+    ours, theirs = PCA(n_components).fit(IRIS), decomposition.PCA(n_components, svd_solver="full").fit(IRIS)
+    for name in "components_", "explained_variance_", "explained_variance_ratio_", "singular_values_", "mean_":
+        np.testing.assert_allclose(np.abs(getattr(ours, name)), np.abs(getattr(theirs, name)), atol=1e-12)
+    np.testing.assert_allclose(np.abs(ours.transform(IRIS)), np.abs(theirs.transform(IRIS)), atol=1e-12)
+    np.testing.assert_allclose(ours.score_samples(IRIS), theirs.score_samples(IRIS), rtol=1e-10)
+    assert ours.noise_variance_ == pytest.approx(theirs.noise_variance_)
+    assert ours.score(IRIS) == pytest.approx(theirs.score(IRIS))
+
+
+def test_far_from_the_origin(xp):
+    X = (np.random.default_rng(0).standard_normal((2000, 3)) + 1e4).astype("float32")
+    exact = np.sort(np.linalg.eigvalsh(np.cov(X.T.astype("float64"))))[::-1]
+    np.testing.assert_allclose(to_numpy(PCA().fit(X).explained_variance_), exact, rtol=1e-6)
+
+
+# -- what a principal component is ------------------------------------------------------------------------------------
+
+
+def test_lagrangian_is_stationary(xp):
+    """Maximising a'Sa under a'a = 1 needs S a = l a; components are uncorrelated and l_k is the variance of z_k."""
+    pca = PCA().fit(DIGITS)
+    S, A, variance = np.cov(DIGITS.T), to_numpy(pca.components_), to_numpy(pca.explained_variance_)
+    np.testing.assert_allclose(S @ A.T, A.T * variance, atol=1e-10 * variance[0])
+    np.testing.assert_allclose(A @ A.T, np.eye(64), atol=1e-12)
+    np.testing.assert_allclose(np.cov(to_numpy(pca.transform(DIGITS)).T), np.diag(variance), atol=1e-10 * variance[0])
+
+
+def test_no_direction_has_more_variance(rng):
+    first = float(PCA(1).fit(IRIS).explained_variance_[0])
+    directions = rng.standard_normal((4, 1000))
+    directions /= np.linalg.norm(directions, axis=0)
+    assert np.var(IRIS @ directions, axis=0, ddof=1).max() <= first
+
+
+def test_largest_entry_is_positive(xp, dtype):
+    A = to_numpy(PCA().fit(DIGITS[:, 10:50].astype(dtype)).components_)
+    assert (A[np.arange(40), np.abs(A).argmax(axis=1)] > 0).all()
+    B = to_numpy(PCA().fit(-DIGITS[:, 10:50].astype(dtype)).components_)
+    np.testing.assert_allclose(A[:10], B[:10], atol=1e-5)
+
+
+def test_inverse_is_the_projection(xp):
+    pca = PCA(10).fit(DIGITS)
+    back = to_numpy(pca.inverse_transform(pca.transform(DIGITS)))
+    assert ((DIGITS - back) ** 2).sum() / 1796 == pytest.approx(pca.noise_variance_ * 54)
+    whole = PCA().fit(DIGITS)
+    np.testing.assert_allclose(to_numpy(whole.inverse_transform(whole.transform(DIGITS))), DIGITS, atol=1e-12)
+
+
+def test_more_features_than_samples(xp, dtype):
+    """The n x n side gives what the d x d side gives on the same data, padded with copies of rows."""
+    X = DIGITS[:40].astype(dtype)
+    wide, tall = PCA(5).fit(X), PCA(5).fit(np.tile(X, (2, 1)))
+    tolerance = 1e-5 if dtype == "float32" else 1e-10
+    np.testing.assert_allclose(to_numpy(wide.components_), to_numpy(tall.components_), atol=tolerance)
+    np.testing.assert_allclose(to_numpy(wide.singular_values_) * 2**0.5, to_numpy(tall.singular_values_), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("fraction", "k"), [(0.5, 1), (0.93, 2), (0.99, 3), (0.999, 4)])
+def test_fraction_keeps_the_fewest_that_explain_it(xp, fraction, k):
+    pca = PCA(fraction).fit(IRIS)
+    assert pca.n_components_ == len(pca.components_) == k
+    assert float(pca.explained_variance_ratio_.sum()) >= fraction > float(pca.explained_variance_ratio_[:-1].sum())
+
+
+def test_whitened_scores_have_unit_covariance(xp):
+    pca = PCA(5, whiten=True).fit(DIGITS)
+    Z = pca.transform(DIGITS)
+    np.testing.assert_allclose(np.cov(to_numpy(Z).T), np.eye(5), atol=1e-10)
+    plain = PCA(5).fit(DIGITS)
+    np.testing.assert_allclose(
+        to_numpy(pca.inverse_transform(Z)), to_numpy(plain.inverse_transform(plain.transform(DIGITS))), atol=1e-10
+    )
+
+
+def test_noise_variance_with_fewer_rows_is_the_mean_over_all_directions_left_out():
+    X = DIGITS[:20]
+    assert PCA(3).fit(X).noise_variance_ == pytest.approx(np.linalg.eigvalsh(np.cov(X.T))[:-3].sum() / 61)
+
+
+def test_score_is_a_density(rng):
+    """The likelihood of the fitted Gaussian, computed the long way round through its covariance."""
+    pca = PCA(2).fit(IRIS)
+    A, L, s2 = pca.components_, pca.explained_variance_, pca.noise_variance_
+    C = A.T @ np.diag(L - s2) @ A + s2 * np.eye(4)
+    x = IRIS - pca.mean_
+    expected = -0.5 * (4 * np.log(2 * np.pi) + np.linalg.slogdet(C)[1] + (x @ np.linalg.inv(C) * x).sum(axis=1))
+    np.testing.assert_allclose(pca.score_samples(IRIS), expected, rtol=1e-10)
+
+
+# -- degenerate data --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (1, 1), (2, 5), (5, 2), (6, 6)])
+@pytest.mark.parametrize("whiten", [False, True])
+def test_constant_data(xp, dtype, shape, whiten):
+    X = np.full(shape, 7.0, dtype)
+    pca = PCA(whiten=whiten).fit(X)
+    k = min(shape)
+    A = to_numpy(pca.components_)
+    np.testing.assert_allclose(A @ A.T, np.eye(k), atol=1e-6)
+    for values in pca.explained_variance_, pca.explained_variance_ratio_, pca.singular_values_:
+        np.testing.assert_array_equal(to_numpy(values), np.zeros(k))
+    np.testing.assert_array_equal(to_numpy(pca.transform(X)), np.zeros((shape[0], k)))
+    np.testing.assert_array_equal(to_numpy(pca.inverse_transform(pca.transform(X))), X)
+    with pytest.raises(ValueError, match="singular"):
+        pca.score(X)
+
+
+@pytest.mark.parametrize("shape", [(30, 6), (6, 30)])
+def test_low_rank(xp, dtype, shape):
+    rng = np.random.default_rng(1)
+    X = (rng.standard_normal((shape[0], 2)) @ rng.standard_normal((2, shape[1])) + 3).astype(dtype)
+    pca = PCA(whiten=True).fit(X)
+    A, variance = to_numpy(pca.components_), to_numpy(pca.explained_variance_)
+    np.testing.assert_allclose(A @ A.T, np.eye(6), atol=1e-5 if dtype == "float32" else 1e-12)
+    assert (variance >= 0).all()
+    assert variance[2] < 1e-5 * variance[1]
+    Z = to_numpy(pca.transform(X))
+    assert (Z[:, 2:] == 0).all()  # not rounding noise blown up to unit variance
+    np.testing.assert_allclose(Z[:, :2].std(axis=0, ddof=1), 1, rtol=1e-4)
+    np.testing.assert_allclose(to_numpy(pca.inverse_transform(pca.transform(X))), X, atol=1e-4)
+
+
+def test_fraction_of_constant_data_is_one_component():
+    assert PCA(0.9).fit(np.ones((5, 3))).n_components_ == 1
+
+
+# -- input ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("n_components", "error", "message"),
+    [
+        (0, ValueError, "n_components=0 must be between 1 and 4"),
+        (5, ValueError, "n_components=5 must be between 1 and 4"),
+        (1.0, ValueError, "ambiguous"),
+        (0.0, ValueError, "n_components=0 must be above 0"),
+        (-0.5, ValueError, "n_components=-0.5"),
+        ("mle", TypeError, "n_components='mle' must be an integer"),
+        (True, TypeError, "n_components=True"),
+    ],
+)
+def test_n_components_is_checked(n_components, error, message):
+    with pytest.raises(error, match=message):
+        PCA(n_components).fit(IRIS)
+
+
+def test_not_fitted():
+    for call in PCA().transform, PCA().inverse_transform, PCA().score:
+        with pytest.raises(NotFittedError, match="not fitted"):
+            call(IRIS)
+
+
+def test_scores_must_fit_the_components():
+    with pytest.raises(ValueError, match="Z has 3 features"):
+        PCA(2).fit(IRIS).inverse_transform(np.zeros((1, 3)))
+
+
+def test_input_is_not_written_to(xp):
+    X = IRIS.copy()
+    X.setflags(write=False)
+    pca = PCA(2, whiten=True).fit(X)
+    pca.score(X)
+    Z = to_numpy(pca.transform(X))
+    Z.setflags(write=False)
+    pca.inverse_transform(asarray(Z))
+
+
+def test_blocks_do_not_matter(monkeypatch, tmp_path):
+    """A file mapped into memory, read seven rows at a time, gives the same components."""
+    mapped = np.memmap(tmp_path / "iris", dtype="float64", mode="w+", shape=IRIS.shape)
+    mapped[...] = IRIS
+    whole = PCA().fit(IRIS)
+    monkeypatch.setattr(pca_module, "_BLOCK", 7)
+    np.testing.assert_allclose(PCA().fit(mapped).components_, whole.components_, atol=1e-12)
+    np.testing.assert_allclose(PCA().fit(IRIS.T[:, :9]).components_, PCA().fit(IRIS.T[:, :9]).components_)
+
+
+def test_works_in_a_pipeline_and_with_data_frames():
+    import pandas as pd
+
+    frame = pd.DataFrame(IRIS, columns=["a", "b", "c", "d"])
+    pca = PCA(2).fit(frame)
+    assert list(pca.feature_names_in_) == ["a", "b", "c", "d"]
+    with pytest.raises(ValueError, match="feature names should match"):
+        pca.transform(frame[["b", "a", "c", "d"]])
+    assert make_pipeline(PCA(3), PCA(2)).fit_transform(IRIS).shape == (150, 2)
