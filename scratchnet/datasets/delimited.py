@@ -73,13 +73,14 @@ def _look(path: Path) -> _Layout:
     if not lines:
         raise ValueError(f"{path} is empty")
     (number, first), second = lines[0], lines[-1][1]
+    if "\0" in first + second:
+        raise ValueError(f"{path} is a binary file, not delimited text")
+    first = first.lstrip().removeprefix("#")  # as numpy.savetxt writes a header
     delimiter = _delimiter(first, second)
     cells = _split(first, delimiter)
     has_header = _is_header(cells)
     if has_header and len(lines) == 1:
         raise ValueError(f"{path} has a header and no rows")
-    if has_header:
-        cells[0] = cells[0].removeprefix("#").strip()  # as numpy.savetxt writes a header
     names = cells if has_header else [f"column {j}" for j in range(1, len(cells) + 1)]
     return _Layout(delimiter, names, has_header, number if has_header else number - 1, number)
 

@@ -153,8 +153,7 @@ def _full(dataset: str, file: str, root: str | os.PathLike[str] | None) -> bytes
             except (OSError, ValueError) as error:
                 problems.append(str(error))
                 continue
-            if damaged:
-                warnings.warn(f"{dataset}: using {path}, because {'; '.join(damaged)}", stacklevel=4)
+            _warn_if(damaged, path)
             return data
         damaged += problems
         looked = " or ".join(f"{sub}/{file}[.gz]".removeprefix("./") for sub in FOLDERS[dataset])
@@ -167,6 +166,7 @@ def _full(dataset: str, file: str, root: str | os.PathLike[str] | None) -> bytes
             target,
             check=lambda content, url: _verified(content, url, md5),
         )
+        _warn_if(damaged, target)
         return gunzip(packed, str(target))
     except DownloadError as error:
         answers += error.answers
@@ -176,6 +176,11 @@ def _full(dataset: str, file: str, root: str | os.PathLike[str] | None) -> bytes
         + f"Fetch {file}.gz by other means and put it into {target.parent}, or into a folder that you pass as root or "
         "name in SCRATCHNET_DATA; size='small' needs no files"
     )
+
+
+def _warn_if(damaged: list[str], used: Path) -> None:
+    if damaged:
+        warnings.warn(f"{'; '.join(damaged)}; using {used} instead", stacklevel=5)  # at the call of load_mnist
 
 
 def _places(root: str | os.PathLike[str] | None) -> Iterator[tuple[str, Path | None]]:

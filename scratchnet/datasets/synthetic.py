@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet.backend import Array, RandomState, Rng, asarray, to_numpy
-from scratchnet.base import check_integer, check_number
+from scratchnet.base import check_array, check_integer, check_number
 
 
 def make_blobs(
@@ -39,13 +39,11 @@ def make_blobs(
     """
     n = check_integer(n_samples, "n_samples")
     host = Rng(random_state).host
-    if isinstance(centers, (int, np.integer)):
+    if isinstance(centers, int | float | np.number):
         k, d = check_integer(centers, "centers"), check_integer(n_features, "n_features")
         places = host.uniform(-10.0, 10.0, (k, d))
     else:
-        places = np.asarray(to_numpy(centers), dtype=np.float64)
-        if places.ndim != 2 or places.size == 0:
-            raise ValueError(f"centers has shape {places.shape}; pass a number of centres, or an array (k, n_features)")
+        places = check_array(centers, name="centers", xp=np, dtype=np.float64)
     spread = np.asarray(to_numpy(cluster_std), dtype=np.float64)
     if spread.shape not in ((), (len(places),)) or not np.all(np.isfinite(spread) & (spread >= 0)):
         raise ValueError(

@@ -64,6 +64,7 @@ def load_table(path: str | os.PathLike[str], label: str | None = None) -> tuple[
         raise ValueError(
             f"{path} has a {X.ndim}-D array of shape {X.shape}, not (n_samples, n_features); save {remedy}"
         )
+    X = X.astype(X.dtype.newbyteorder("="), copy=False)
     return check_array(X, name=str(path)), _check_labels(y, len(X), path)
 
 
@@ -113,23 +114,23 @@ _DAMAGED = (ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def _read_numpy(path: Path, label: str | None) -> tuple[np.ndarray, np.ndarray | None]:
-    try:
-        loaded = np.load(path, allow_pickle=False)
-    except _DAMAGED as error:
-        raise _unreadable(path, error) from None
-    if isinstance(loaded, np.ndarray):
-        if label is not None:
-            raise ValueError(f"label={label!r}: {path} holds one array without names; use .npz or .csv for labels")
-        return loaded, None
-    with loaded as archive:
-        names = list(archive.files)
+    with open(path, "rb") as file:
+        try:
+            loaded = np.load(file, allow_pickle=False)
+        except _DAMAGED as error:
+            raise _unreadable(path, error) from None
+        if isinstance(loaded, np.ndarray):
+            if label is not None:
+                raise ValueError(f"label={label!r}: {path} holds one array without names; use .npz or .csv for labels")
+            return loaded, None
+        names = list(loaded.files)
         label = _find_label(names, label, path)
         others = [name for name in names if name != label]
         chosen = next((name for name in ("X", "x") if name in others), others[0] if len(others) == 1 else None)
         if chosen is None:
             raise ValueError(f"{path} has {_listed(names)}, and no array called X; save with np.savez(path, X=X, y=y)")
         try:
-            return archive[chosen], archive[label] if label is not None else None
+            return loaded[chosen], loaded[label] if label is not None else None
         except _DAMAGED as error:
             raise _unreadable(path, error) from None
 
