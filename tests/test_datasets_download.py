@@ -170,7 +170,7 @@ def test_a_full_disk_leaves_nothing_behind(server, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device", str(target))
 
     monkeypatch.setattr(download_module.os, "replace", full)
-    with pytest.raises(DownloadError, match="delivered, but cannot be stored: .*No space left"):
+    with pytest.raises(DownloadError, match=r"delivered, but cannot be stored: .*No space left"):
         download([f"{base}/file"], tmp_path / "file", check)
     assert everything_in(tmp_path) == []
 
