@@ -197,8 +197,8 @@ def _numeric(X: Any, name: str) -> Any:
         return (X if _module_of(X) else np.asarray(X)).astype(np.float32)
     if kind != "f":
         raise TypeError(f"{name} has dtype {X.dtype}, which is not numeric; convert it to float32 or float64")
-    if X.dtype not in (np.float32, np.float64):
-        return (X if _module_of(X) else np.asarray(X)).astype(np.float32 if X.dtype.itemsize < 4 else np.float64)
+    if X.dtype not in (np.float32, np.float64):  # half and long double, foreign byte order
+        return (X if _module_of(X) else np.asarray(X)).astype(np.float32 if X.dtype.itemsize <= 4 else np.float64)
     return X
 
 

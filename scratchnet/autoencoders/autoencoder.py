@@ -60,7 +60,8 @@ class Autoencoder(BaseAutoencoder):
 
     def transform(self, X: Any) -> Array:
         """Codes f(x), (n, n_latent)."""
-        return self._map(self.encoder_.forward, self._check(X, dtype=self.dtype), width=self.n_latent)
+        X = self._check(X, dtype=self.dtype)
+        return self._map(self.encoder_.forward, X, width=self.n_latent)
 
     def inverse_transform(self, Z: Any) -> Array:
         """Decoded means g(z), (n, n_features): probabilities for the Bernoulli likelihood."""

@@ -46,7 +46,6 @@ from scratchnet.nn import (
     gaussian_nll_grad,
     gaussian_nll_rows,
     glorot_uniform,
-    he_normal,
     sigmoid,
 )
 
@@ -279,12 +278,14 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
         self.decoder_.bind(self.params_, "decoder")
 
     def _network(self, widths: list[int]) -> Sequential:
-        """Dense, activation, Dense, ..., Dense: the last layer is linear."""
-        activation = ACTIVATIONS[self.activation]
-        init = he_normal if self.activation in ("relu", "leaky_relu", "softplus") else glorot_uniform
+        """Dense, activation, Dense, ..., Dense: the last layer is linear.
+
+        Glorot's draw serves all layers, ReLU or not: code layers are narrow, and He's, which looks at n_in alone, starts
+        the layer behind the code so large that a VAE on MNIST is still 0.5 nats behind after ten epochs.
+        """
         layers: list[Layer] = []
         for n_in, n_out in pairwise(widths[:-1]):
-            layers += [Dense(n_in, n_out, init), activation()]
+            layers += [Dense(n_in, n_out, glorot_uniform), ACTIVATIONS[self.activation]()]
         return Sequential(*layers, Dense(widths[-2], widths[-1], glorot_uniform))
 
     @property

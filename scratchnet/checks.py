@@ -1,0 +1,180 @@
+"""Everything in scratchnet that has a gradient, ready to be checked: the list behind ``scratchnet check``.
+
+Each case is a small float64 problem. Parameters are checked where they stand; inputs are checked by making them
+parameters (``Params.of``). A new layer, loss or model belongs here, and then both the command and the tests cover it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scratchnet.autoencoders import VAE, Autoencoder, ConditionalVAE
+from scratchnet.backend import Array, Rng, asarray
+from scratchnet.nn import (
+    Dense,
+    GaussianSample,
+    GradientReport,
+    Layer,
+    LeakyReLU,
+    Params,
+    ReLU,
+    Sequential,
+    Sigmoid,
+    Softplus,
+    Tanh,
+    bce,
+    bce_grad,
+    bce_with_logits,
+    bce_with_logits_grad,
+    check_gradient,
+    gaussian_nll,
+    gaussian_nll_grad,
+    kl_bernoulli,
+    kl_bernoulli_grad,
+    kl_discrete,
+    kl_discrete_grad,
+    kl_normal,
+    kl_normal_grad,
+    mse,
+    mse_grad,
+)
+
+
+@dataclass
+class Case:
+    """``prepare()`` builds the problem, runs the backward pass and returns (loss, params) for ``check_gradient``."""
+
+    name: str
+    prepare: Callable[[], tuple[Callable[[], Array], Params]]
+
+    def check(self, *, per_entry: bool = False) -> GradientReport:
+        loss, params = self.prepare()
+        return check_gradient(loss, params, per_entry=per_entry)
+
+
+def cases() -> Iterator[Case]:
+    """All cases, in the order of the table."""
+    for layer in (Dense(5, 4), ReLU(), LeakyReLU(0.1), Sigmoid(), Tanh(), Softplus()):
+        yield Case(repr(layer), lambda layer=layer: _layer(layer, 5))  # type: ignore[misc]
+    deep = Sequential(Dense(5, 7), Tanh(), Dense(7, 6), ReLU(), Dense(6, 3), Sigmoid())
+    yield Case("Sequential", lambda: _layer(deep, 5))
+    yield Case("GaussianSample", _gaussian_sample)
+    yield from _losses()
+    yield from _divergences()
+    yield from _models()
+    yield from _embeddings()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Layers
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _layer(layer: Layer, n_in: int) -> tuple[Callable[[], Array], Params]:
+    """A layer's own parameters and its input x, together, under L = sum(w * layer(x)) for fixed w."""
+    rng = np.random.default_rng(3)
+    params = Params()
+    layer.declare(params, "")
+    params.declare("x", (6, n_in), lambda host, shape: _away_from_zero(host.standard_normal(shape)))
+    params.allocate(Rng(1), "float64")
+    layer.bind(params, "")
+    x, dx = params.views["x"]
+    w = asarray(rng.standard_normal(tuple(layer.forward(x).shape)))
+    layer.forward(x)
+    dx[...] = layer.backward(w)
+    return lambda: (w * layer.forward(x)).sum(), params
+
+
+def _gaussian_sample() -> tuple[Callable[[], Array], Params]:
+    """h = [mu | logvar] under L = sum(w * z) + 0.7 KL, at fixed noise."""
+    rng, sample = np.random.default_rng(4), GaussianSample()
+    h, eps, w = (asarray(rng.standard_normal(shape)) for shape in ((6, 8), (6, 4), (6, 4)))
+    params = Params.of(h=h)
+    h, dh = params.views["h"]
+    sample.forward(h, eps)
+    dh[...] = sample.backward(w, beta=0.7)
+    return lambda: (w * sample.forward(h, eps)).sum() + 0.7 * sample.kl(), params
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Losses and divergences: functions of arrays
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _function(
+    name: str, value: Callable[..., Array], grad: Callable[..., Any], fixed: dict[str, Any] | None = None, **arrays: Any
+) -> Case:
+    """``value`` of named arrays with ``grad`` giving the derivative by each of them, in that order."""
+
+    def prepare() -> tuple[Callable[[], Array], Params]:
+        constants = {k: asarray(v) for k, v in (fixed or {}).items()}
+        params = Params.of(**{k: asarray(v) for k, v in arrays.items()})
+        inputs = {k: weight for k, (weight, _) in params.views.items()}
+        gradients = grad(**inputs, **constants)
+        gradients = gradients if isinstance(gradients, tuple) else (gradients,)
+        for (_, gradient), computed in zip(params.views.values(), gradients, strict=True):
+            gradient[...] = computed
+        return lambda: value(**inputs, **constants), params
+
+    return Case(name, prepare)
+
+
+def _losses() -> Iterator[Case]:
+    rng = np.random.default_rng(5)
+    real, other, unit, target = rng.standard_normal((2, 6, 5)).tolist() + rng.uniform(0.1, 0.9, (2, 6, 5)).tolist()
+    yield _function("mse", mse, mse_grad, {"target": other}, prediction=real)
+    yield _function("gaussian_nll", gaussian_nll, gaussian_nll_grad, {"target": other}, prediction=real)
+    yield _function("bce", bce, bce_grad, {"target": target}, prediction=unit)
+    yield _function("bce_with_logits", bce_with_logits, bce_with_logits_grad, {"target": target}, prediction=real)
+
+
+def _divergences() -> Iterator[Case]:
+    rng = np.random.default_rng(6)
+    p, q = rng.dirichlet(np.full(5, 5.0), (2, 6))  # no entry near the edge of the simplex
+    a, b = rng.uniform(0.1, 0.9, (2, 6, 5))
+    mu, logvar, mu2, logvar2 = rng.standard_normal((4, 6, 5))
+    yield _function("kl_discrete", kl_discrete, kl_discrete_grad, p=p, q=q)
+    yield _function("kl_bernoulli", kl_bernoulli, kl_bernoulli_grad, p=a, q=b)
+    yield _function("kl_normal to N(0, I)", kl_normal, kl_normal_grad, mu=mu, logvar=logvar)
+    yield _function("kl_normal", kl_normal, kl_normal_grad, mu=mu, logvar=logvar, mu2=mu2, logvar2=logvar2)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Models
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _models() -> Iterator[Case]:
+    for likelihood in ("bernoulli", "gaussian"):
+        settings = {"likelihood": likelihood, "hidden": (7,), "n_latent": 3, "activation": "tanh"}
+        yield Case(f"Autoencoder, {likelihood}", lambda s=settings: _model(Autoencoder(**s)))  # type: ignore[misc]
+        yield Case(f"VAE, {likelihood}", lambda s=settings: _model(VAE(beta=0.7, **s)))  # type: ignore[misc]
+        yield Case(f"ConditionalVAE, {likelihood}", lambda s=settings: _model(ConditionalVAE(**s)))  # type: ignore[misc]
+
+
+def _model(model: Any) -> tuple[Callable[[], Array], Params]:
+    """All parameters of a model, at fixed noise, away from its first weights (where biases are 0)."""
+    rng = np.random.default_rng(7)
+    x, y = rng.uniform(0.05, 0.95, (6, 5)), np.arange(6) % 3
+    model.set_params(epochs=0, dtype="float64", random_state=0).fit(x, y)
+    model.params_.theta[...] = asarray(0.5 * rng.standard_normal(model.params_.theta.size))
+    inputs = [asarray(x)]
+    if isinstance(model, ConditionalVAE):
+        inputs.append(model._condition(y, len(x)))
+    if isinstance(model, VAE):
+        inputs.append(asarray(rng.standard_normal((6, model.n_latent))))
+    model.gradient(*inputs)
+    return lambda: model.loss(*inputs), model.params_
+
+
+def _embeddings() -> Iterator[Case]:
+    return iter(())
+
+
+def _away_from_zero(a: np.ndarray) -> np.ndarray:
+    """The same signs, every entry at least 0.1 from the kink of a ReLU."""
+    return np.sign(a) * (np.abs(a) + 0.1)

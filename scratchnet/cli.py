@@ -1,0 +1,268 @@
+"""The command ``scratchnet``. Each command imports what it needs itself, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="scratchnet",
+    help="Autoencoders, clustering and embeddings from scratch, on NumPy or CuPy.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+Backend = Annotated[
+    str | None,
+    typer.Option(help="numpy, cupy, or auto (CuPy where a GPU answers). Default: SCRATCHNET_BACKEND, else numpy."),
+]
+Data = Annotated[
+    Path | None, typer.Option(help="Your own .npy, .npz or .csv file. Default: the digits that come with the package.")
+]
+Seed = Annotated[int, typer.Option(help="Seed of every random number; the same seed gives the same result.")]
+
+
+def main() -> None:
+    """Run the command; what the user can mend is one line on standard error, not a traceback."""
+    from scratchnet.backend import BackendError
+
+    try:
+        app()
+    except (BackendError, ArithmeticError, OSError, TypeError, ValueError) as error:
+        if os.environ.get("SCRATCHNET_TRACEBACK"):
+            raise
+        sys.exit(f"scratchnet: {error}\n(SCRATCHNET_TRACEBACK=1 shows where)")
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False) -> None:
+    if version:
+        import scratchnet
+
+        print(scratchnet.__version__)
+        raise typer.Exit
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Looking
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def tour(
+    out: Annotated[Path, typer.Option(help="Folder for the report and results.json.")] = Path("tour"),
+    chapter: Annotated[list[str] | None, typer.Option(help="Only this chapter; may be given several times.")] = None,
+    data: Data = None,
+    backend: Backend = None,
+    seed: Seed = 0,
+) -> None:
+    """The lectures' experiments, chapter by chapter: pictures and numbers in one HTML report."""
+    from scratchnet.tour import run_tour
+
+    _use(backend)
+    run_tour(out, chapters=chapter, seed=seed, data=None if data is None else _table(data))
+
+
+@app.command()
+def check(
+    only: Annotated[str | None, typer.Option(help="Only cases whose name contains this.")] = None,
+    per_entry: Annotated[bool, typer.Option(help="Check every single entry: shows where in a matrix.")] = False,
+    backend: Backend = None,
+) -> None:
+    """Check every hand-written gradient against differences of its loss; exit 1 if one is wrong."""
+    from scratchnet.checks import cases
+    from scratchnet.nn.gradcheck import TOLERANCE
+
+    _use(backend)
+    chosen = [case for case in cases() if only is None or only.lower() in case.name.lower()]
+    if not chosen:
+        raise ValueError(f"--only {only!r} matches none of {[case.name for case in cases()]}")
+    wrong, worst, n_rows = [], 0.0, 0
+    print(f"{'what':<28}{'gradient by':<16}{'numeric':>14}  {'backward':>14}  {'error':>8}")
+    for case in chosen:
+        report = case.check(per_entry=per_entry)
+        for name, numeric, analytic, error in report.rows:
+            bad = not error < TOLERANCE
+            print(f"{case.name:<28}{name:<16}{numeric:>14.7g}  {analytic:>14.7g}  {error:>8.1e}{'  WRONG' * bad}")
+            wrong += [f"{case.name}: {name}"] * bad
+        for name in report.kinks:
+            print(f"{case.name:<28}{name:<16}could not be checked: the loss has a kink there  WRONG")
+            wrong.append(f"{case.name}: {name}")
+        worst, n_rows = max(worst, report.max_error), n_rows + len(report.rows)
+    if wrong:
+        print(f"\n{len(wrong)} of {n_rows} gradients are wrong:", *wrong, sep="\n  ")
+        raise typer.Exit(1)
+    print(
+        f"\nall {n_rows} gradients agree with their losses; largest relative error {worst:.1e} (allowed {TOLERANCE:g})"
+    )
+
+
+@app.command()
+def info(backend: Backend = None) -> None:
+    """Versions, backend, BLAS, threads, GPU: what to say in a bug report."""
+    import platform
+    from importlib.metadata import version
+
+    import numpy as np
+    from threadpoolctl import threadpool_info
+
+    import scratchnet
+    from scratchnet.backend import BackendError, backend_module, current_backend
+
+    _use(backend)
+    lines = {
+        "scratchnet": scratchnet.__version__,
+        "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
+        "numpy": np.__version__,
+        "matplotlib": version("matplotlib"),
+        "backend": current_backend(),
+        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+    }
+    for pool in threadpool_info():
+        name = f"{pool['internal_api']} {pool.get('version') or ''}".strip()
+        lines["BLAS" if pool["user_api"] == "blas" else pool["user_api"]] = f"{name}, {pool['num_threads']} threads"
+    try:
+        cupy = backend_module("cupy")
+        device = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
+        free, total = cupy.cuda.runtime.memGetInfo()
+        lines["cupy"] = cupy.__version__
+        lines["GPU"] = f"{device['name'].decode()}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
+        lines["CUDA"] = f"driver {_dotted(cupy.cuda.runtime.driverGetVersion())}, runtime " + _dotted(
+            cupy.cuda.runtime.runtimeGetVersion()
+        )
+    except BackendError as error:
+        lines["GPU"] = f"none: {error}"
+    for name, value in lines.items():
+        print(f"{name:<12}{value}")
+
+
+def _dotted(version: int) -> str:
+    return f"{version // 1000}.{version % 1000 // 10}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Working on data
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Option(help="autoencoder, vae, or conditional (needs labels in the data).")] = "vae",
+    out: Annotated[Path, typer.Option(help="Where the trained model goes.")] = Path("model.safetensors"),
+    data: Data = None,
+    hidden: Annotated[str, typer.Option(help="Widths between input and code, comma-separated.")] = "400",
+    latent: Annotated[int, typer.Option(help="Width of the code.")] = 20,
+    likelihood: Annotated[str, typer.Option(help="bernoulli (data in [0, 1]) or gaussian.")] = "bernoulli",
+    epochs: Annotated[int, typer.Option(help="Passes over the data.")] = 20,
+    validation: Annotated[float, typer.Option(help="Share of the rows held out to validate.")] = 0.1,
+    backend: Backend = None,
+    seed: Seed = 0,
+) -> None:
+    """Train an autoencoder, print its history, keep it as a safetensors file."""
+    from scratchnet.autoencoders import VAE, Autoencoder, ConditionalVAE
+    from scratchnet.base import check_choice
+
+    _use(backend)
+    models = {"autoencoder": Autoencoder, "vae": VAE, "conditional": ConditionalVAE}
+    X, y = _table(data)
+    estimator = models[check_choice(model, "--model", models)](
+        hidden=tuple(int(width) for width in hidden.split(",") if width.strip()),
+        n_latent=latent,
+        likelihood=likelihood,
+        epochs=epochs,
+        validation_fraction=validation,
+        random_state=seed,
+        verbose=1,
+    )
+    estimator.fit(X, y)
+    print(estimator.history_)
+    print(f"saved to {estimator.save(out)}; load it with {type(estimator).__name__}.load({str(out)!r})")
+
+
+@app.command()
+def embed(
+    method: Annotated[str, typer.Option(help="tsne or pca.")] = "tsne",
+    out: Annotated[Path, typer.Option(help="Picture (.png, .svg, .pdf) or coordinates (.csv, .npy).")] = Path(
+        "embedding.png"
+    ),
+    data: Data = None,
+    rows: Annotated[int, typer.Option(help="Use only the first so many rows.")] = 2000,
+    perplexity: Annotated[float, typer.Option(help="t-SNE: effective number of neighbours.")] = 30.0,
+    backend: Backend = None,
+    seed: Seed = 0,
+) -> None:
+    """Map data to two dimensions: a scatter picture, or the coordinates."""
+    from scratchnet.base import check_choice
+    from scratchnet.decomposition import PCA
+    from scratchnet.manifold import TSNE
+
+    _use(backend)
+    X, y = _table(data)
+    X, y = X[:rows], None if y is None else y[:rows]
+    tsne = check_choice(method, "--method", ("tsne", "pca")) == "tsne"
+    estimator = TSNE(perplexity=perplexity, random_state=seed, verbose=1) if tsne else PCA(n_components=2)
+    _write(out, estimator.fit_transform(X), y)
+
+
+@app.command()
+def cluster(
+    clusters: Annotated[int, typer.Option(help="Number of clusters.")] = 10,
+    out: Annotated[Path, typer.Option(help="Labels, one a row (.csv or .npy).")] = Path("labels.csv"),
+    data: Data = None,
+    starts: Annotated[int, typer.Option(help="Independent starts; the best is kept.")] = 10,
+    backend: Backend = None,
+    seed: Seed = 0,
+) -> None:
+    """k-means: a label for every row, and scores where the data has labels of its own."""
+    from scratchnet.cluster import KMeans
+    from scratchnet.metrics import clustering_accuracy, normalized_mutual_info
+
+    _use(backend)
+    X, y = _table(data)
+    kmeans = KMeans(clusters, n_init=starts, random_state=seed).fit(X)
+    print(f"{len(X)} rows in {clusters} clusters, inertia {kmeans.inertia_:.6g}, {kmeans.n_iter_} rounds")
+    if y is not None:
+        nmi, accuracy = normalized_mutual_info(y, kmeans.labels_), clustering_accuracy(y, kmeans.labels_)
+        print(f"against the labels in the data: NMI {nmi:.3f}, accuracy {accuracy:.3f}")
+    _write(out, kmeans.labels_[:, None], None)
+
+
+def _use(backend: str | None) -> None:
+    import scratchnet
+
+    if backend is not None:
+        scratchnet.use(backend)
+
+
+def _table(path: Path | None) -> tuple[Any, Any]:
+    """The user's file, or the embedded digits."""
+    from scratchnet.datasets import load_mnist, load_table
+
+    return load_mnist() if path is None else load_table(path)
+
+
+def _write(out: Path, values: Any, y: Any) -> None:
+    """Coordinates or labels to a table, or a scatter picture of them."""
+    import numpy as np
+
+    from scratchnet.backend import to_numpy
+
+    values = to_numpy(values)
+    if out.suffix == ".npy":
+        np.save(out, values)
+    elif out.suffix == ".csv":
+        np.savetxt(out, values, delimiter=",", fmt="%d" if values.dtype.kind in "iu" else "%.9g")
+    elif out.suffix in (".png", ".svg", ".pdf") and values.shape[1] > 1:
+        from scratchnet.plots import scatter
+
+        scatter(values, None if y is None else to_numpy(y)).savefig(out, dpi=150)
+    else:
+        raise ValueError(
+            f"--out {out}: the ending must be .csv or .npy" + " or .png, .svg, .pdf" * (values.shape[1] > 1)
+        )
+    print(f"wrote {out}")
