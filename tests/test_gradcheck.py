@@ -64,7 +64,14 @@ def test_one_wrong_entry_is_found_per_entry():
     report = check_gradient(loss, params, per_entry=True)
     assert [row.name for row in report.rows if row.error > 1e-7] == ["0.W[2, 3]"]
     assert len(report.rows) == params.theta.size
-    assert not check_gradient(loss, params).ok, "a direction of +-1s sees it too"
+    assert not check_gradient(loss, params).ok, "a direction sees it too"
+
+
+def test_a_constant_too_much_in_every_entry_is_found(seed):
+    """Along a direction of +-1s with as many of each, it would cancel to nothing."""
+    w = Params.of(w=np.random.default_rng(seed).standard_normal(24))
+    w.grad[...] = 2 * w.theta + 0.01
+    assert not check_gradient(lambda: (w.theta**2).sum(), w, seed=seed).ok
 
 
 @pytest.mark.parametrize(

@@ -74,8 +74,9 @@ def check_gradient(
 ) -> GradientReport:
     """Compare ``params.grad`` with differences of ``loss()`` around ``params.theta``.
 
-    For every named parameter one direction r of +-1s is drawn, in which no entry weighs little, and the derivative
-    along it, grad . r, is compared with a central difference of fourth order,
+    For every named parameter one direction r is drawn, with entries of either sign between 0.5 and 1.5 in size, so that
+    none weighs little and no simple error (one constant too much in every entry, say, which balanced +-1s cancel) is
+    orthogonal to it. The derivative along it, grad . r, is compared with a central difference of fourth order,
 
         f'(0) = [8 (f(h) - f(-h)) - (f(2h) - f(-2h))] / 12h + O(h^4),    f(t) = loss at theta + t r.
 
@@ -135,7 +136,8 @@ def _directions(
 ) -> Iterator[tuple[str, list[np.ndarray]]]:
     """What to check of a parameter: (label, directions to try in turn)."""
     if not per_entry:
-        yield name, [rng.choice([-1.0, 1.0], size=prod(shape)) for _ in range(_DIRECTIONS)]
+        n = prod(shape)
+        yield name, [rng.choice([-1.0, 1.0], size=n) * rng.uniform(0.5, 1.5, size=n) for _ in range(_DIRECTIONS)]
         return
     for i, unit in enumerate(np.eye(prod(shape))):
         yield f"{name}[{', '.join(map(str, np.unravel_index(i, shape)))}]", [unit]
