@@ -234,7 +234,7 @@ patience, random_state, dtype, backend, verbose
             top, total = xp.full(len(x), -xp.inf, dtype="float64"), xp.zeros(len(x), dtype="float64")
             for _ in range(K):  # log-sum-exp that keeps the largest exponent so far
                 z = self.sample_.forward(h, noise.fill_normal(eps))
-                log_ratio = 0.5 * (eps * eps + self.sample_.logvar - z * z).sum(axis=1)  # log p(z) - log q(z|x)
+                log_ratio = 0.5 * (eps * eps + self.sample_.logvar - z * z).sum(axis=1)  # (6.4) log p(z) / q(z|x)
                 nll = self._likelihood.nll_rows(self.decoder_.forward(_beside(z, c)), x)
                 weight = log_ratio.astype("float64") - nll
                 higher = xp.maximum(top, weight)

@@ -23,7 +23,7 @@ def kl_discrete(p: Array, q: Array) -> Array:
 
 
 def kl_discrete_grad(p: Array, q: Array) -> tuple[Array, Array]:
-    """(dKL/dp, dKL/dq) = (log(p / q) + 1, -p / q) / B, entries taken as free (not held to sum 1); p, q > 0."""
+    """(4.1)  (dKL/dp, dKL/dq) = (log(p / q) + 1, -p / q) / B, entries taken as free (not held to sum 1); p, q > 0."""
     xp = get_xp(p, q)
     _check_simplex(p, q)
     B = _batch(p)
@@ -40,7 +40,7 @@ def kl_bernoulli(p: Array, q: Array) -> Array:
 
 
 def kl_bernoulli_grad(p: Array, q: Array) -> tuple[Array, Array]:
-    """(dKL/dp, dKL/dq) = (logit(p) - logit(q), (q - p) / (q (1 - q))) / B."""
+    """(4.2)  (dKL/dp, dKL/dq) = (logit(p) - logit(q), (q - p) / (q (1 - q))) / B."""
     xp = get_xp(p, q)
     B = _batch(p)
     return (xp.log(p / q) - (xp.log1p(-p) - xp.log1p(-q))) / B, (q - p) / (q * (1 - q)) / B
@@ -71,9 +71,9 @@ def kl_normal_grad(
 ) -> tuple[Array, ...]:
     """(dKL/dmu, dKL/dlogvar), and dKL/dmu2, dKL/dlogvar2 behind them where a second distribution is given.
 
-    Against N(0, 1):  mu / B  and  (s^2 - 1) / 2B.
-    In general:       (mu - mu2) / s2^2,  (s^2 / s2^2 - 1) / 2,  -(mu - mu2) / s2^2,
-                      (1 - ((mu - mu2)^2 + s^2) / s2^2) / 2,  each over B.
+    (4.4) Against N(0, 1):  mu / B  and  (s^2 - 1) / 2B.
+    (4.3) In general:       (mu - mu2) / s2^2,  (s^2 / s2^2 - 1) / 2,  -(mu - mu2) / s2^2,
+                            (1 - ((mu - mu2)^2 + s^2) / s2^2) / 2,  each over B.
     """
     delta, difference, inverse = _normal_parts(mu, logvar, mu2, logvar2)
     excess = get_xp(difference).expm1(difference)

@@ -30,7 +30,7 @@ class GaussianSample(Layer):
         return kl_normal(self.mu, self.logvar)
 
     def backward(self, dz: Array, beta: float = 1.0) -> Array:
-        """dL/dh of L = loss(z) + beta * kl(), given dz = dloss/dz.
+        """(5.3)  dL/dh of L = loss(z) + beta * kl(), given dz = dloss/dz.
 
         dmu     = dz                      + beta mu / B
         dlogvar = dz * eps * sigma / 2    + beta (sigma^2 - 1) / 2B

@@ -1,4 +1,4 @@
-"""Layers: a forward pass with its backward pass right under it.
+"""Layers: a forward pass with its backward pass right under it. Derivations: docs/derivations.md, section 2.
 
 Who owns which array, once for all layers:
 
@@ -98,7 +98,7 @@ class Dense(Layer):
         y += self.b
         return y
 
-    def backward(self, dy: Array, need_dx: bool = True) -> Array:  # dW = x'dy,  db = sum_B dy,  dx = dy W'
+    def backward(self, dy: Array, need_dx: bool = True) -> Array:  # (2.1) dW = x'dy, db = sum_B dy, dx = dy W'
         xp = get_xp(dy)
         xp.matmul(self.x.T, dy, out=self.dW)
         xp.sum(dy, axis=0, out=self.db)
@@ -137,7 +137,7 @@ class ReLU(Activation):
         self.y = get_xp(x).maximum(x, 0, out=self._like("y", x))
         return self.y
 
-    def backward(self, dy: Array, need_dx: bool = True) -> Array:  # dx = dy where y > 0, else 0
+    def backward(self, dy: Array, need_dx: bool = True) -> Array:  # (2.2) dx = dy where y > 0, else 0
         return get_xp(dy).multiply(dy, self.y > 0, out=self._like("dx", dy)) if need_dx else None
 
 
@@ -154,7 +154,7 @@ class LeakyReLU(Activation):
         self.y = xp.multiply(x, self.slope, out=self._like("y", x))
         return xp.maximum(x, self.y, out=self.y)  # slope < 1: the larger of x and slope x
 
-    def backward(self, dy: Array, need_dx: bool = True) -> Array:  # dx = dy where y > 0, else slope dy
+    def backward(self, dy: Array, need_dx: bool = True) -> Array:  # (2.2) dx = dy where y > 0, else slope dy
         if not need_dx:
             return None
         dx = get_xp(dy).multiply(dy, self.y > 0, out=self._like("dx", dy))
@@ -173,7 +173,7 @@ class Sigmoid(Activation):
         self.y = sigmoid(x, out=self._like("y", x))
         return self.y
 
-    def backward(self, dy: Array, need_dx: bool = True) -> Array:  # dx = dy y (1 - y)
+    def backward(self, dy: Array, need_dx: bool = True) -> Array:  # (2.3) dx = dy y (1 - y)
         if not need_dx:
             return None
         dx = get_xp(dy).subtract(1, self.y, out=self._like("dx", dy))
@@ -189,7 +189,7 @@ class Tanh(Activation):
         self.y = get_xp(x).tanh(x, out=self._like("y", x))
         return self.y
 
-    def backward(self, dy: Array, need_dx: bool = True) -> Array:  # dx = dy (1 - y^2)
+    def backward(self, dy: Array, need_dx: bool = True) -> Array:  # (2.4) dx = dy (1 - y^2)
         if not need_dx:
             return None
         xp = get_xp(dy)
@@ -206,7 +206,7 @@ class Softplus(Activation):
         self.x = x
         return softplus(x, out=self._like("y", x))
 
-    def backward(self, dy: Array, need_dx: bool = True) -> Array:  # dx = dy sigmoid(x)
+    def backward(self, dy: Array, need_dx: bool = True) -> Array:  # (2.5) dx = dy sigmoid(x)
         if not need_dx:
             return None
         dx = sigmoid(self.x, out=self._like("dx", dy))
@@ -242,7 +242,7 @@ class Sequential(Layer):
             x = layer.forward(x)
         return x
 
-    def backward(self, dy: Array, need_dx: bool = True) -> Array:  # the chain rule, last layer first
+    def backward(self, dy: Array, need_dx: bool = True) -> Array:  # (2.6) the chain rule, last layer first
         for layer in self.layers[:0:-1]:
             dy = layer.backward(dy)
         return self.layers[0].backward(dy, need_dx)

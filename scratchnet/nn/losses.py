@@ -1,4 +1,4 @@
-"""Losses and their gradients, in pairs.
+"""Losses and their gradients, in pairs. Derivations: docs/derivations.md, section 3.
 
 Every loss is summed over the features and averaged over the batch; the 1/B enters here and nowhere else. (A mean over
 the features as well would silently turn the weight 1 of a KL term beside it into the number of features.) Values come
@@ -26,7 +26,7 @@ def mse(prediction: Array, target: Array) -> Array:
 
 
 def mse_grad(prediction: Array, target: Array, out: Array | None = None) -> Array:
-    """2 (p - t) / B."""
+    """(3.1)  2 (p - t) / B."""
     out = _pair(prediction, target).subtract(prediction, target, out=out)
     out *= 2 / len(prediction)
     return out
@@ -45,7 +45,7 @@ def gaussian_nll_rows(prediction: Array, target: Array) -> Array:
 
 
 def gaussian_nll_grad(prediction: Array, target: Array, out: Array | None = None) -> Array:
-    """(p - t) / B."""
+    """(3.2)  (p - t) / B."""
     out = _pair(prediction, target).subtract(prediction, target, out=out)
     out *= 1 / len(prediction)
     return out
@@ -63,7 +63,7 @@ def bce(prediction: Array, target: Array) -> Array:
 
 
 def bce_grad(prediction: Array, target: Array, out: Array | None = None) -> Array:
-    """(p - t) / (p (1 - p)) / B."""
+    """(3.3)  (p - t) / (p (1 - p)) / B."""
     xp = _pair(prediction, target)
     p = _inside_unit_interval(prediction)
     out = xp.subtract(p, target, out=out)
@@ -89,7 +89,7 @@ def bce_with_logits_rows(prediction: Array, target: Array) -> Array:
 
 
 def bce_with_logits_grad(prediction: Array, target: Array, out: Array | None = None) -> Array:
-    """(sigmoid(l) - t) / B."""
+    """(3.4)  (sigmoid(l) - t) / B."""
     _pair(prediction, target)
     out = sigmoid(prediction, out=out)
     out -= target

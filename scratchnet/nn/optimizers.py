@@ -1,4 +1,4 @@
-"""Optimizers: formulas on two vectors, theta and grad."""
+"""Optimizers: formulas on two vectors, theta and grad. Derivation of Adam's scalars: docs/derivations.md, 9."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Adam(Optimizer):
     def step(self) -> None:
         xp = get_xp(self._tmp)
         self.t += 1
-        # lr m_hat / (sqrt(v_hat) + eps) = rate m / (sqrt(v) + eps_t)
+        # (9.1) lr m_hat / (sqrt(v_hat) + eps) = rate m / (sqrt(v) + eps_t)
         correction = sqrt(1 - self.beta2**self.t)
         rate, eps = self.learning_rate * correction / (1 - self.beta1**self.t), self.eps * correction
         for theta, g, tmp, m, v in self._blocks(self.m, self.v):
