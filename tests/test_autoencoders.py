@@ -11,6 +11,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import scratchnet as sn
 from scratchnet.autoencoders import VAE, Autoencoder, ConditionalVAE, DivergedError
+from scratchnet.autoencoders.training import run_epoch
 from scratchnet.backend import asarray, get_xp, to_numpy
 from scratchnet.base import NotFittedError
 from scratchnet.datasets import load_mnist
@@ -90,7 +91,7 @@ def test_a_training_step_never_waits_for_the_device(model, data):
         fitted.batch_size = 8
         optimizer = Adam(fitted.params_)
         with no_host_sync():
-            fitted._epoch(batch, order, optimizer, trace)
+            run_epoch(fitted, batch, order, optimizer, trace)
     assert optimizer.t == 2
 
 

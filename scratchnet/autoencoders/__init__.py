@@ -1,9 +1,9 @@
 """Autoencoders: estimators on hand-written networks. ``loss`` and ``gradient`` of each stand one under the other."""
 
 from scratchnet.autoencoders.autoencoder import Autoencoder
-from scratchnet.autoencoders.base import DivergedError
 from scratchnet.autoencoders.conditional import ConditionalVAE
 from scratchnet.autoencoders.history import EpochState, History
+from scratchnet.autoencoders.training import DivergedError
 from scratchnet.autoencoders.variational import VAE
 
 __all__ = ["VAE", "Autoencoder", "ConditionalVAE", "DivergedError", "EpochState", "History"]

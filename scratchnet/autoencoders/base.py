@@ -1,85 +1,29 @@
-"""What all autoencoders share: building the two networks, the training loop, evaluation in chunks.
+"""What all autoencoders share: building the two networks, checking input, evaluation in chunks, keeping.
 
 A model adds its ``loss`` and ``gradient`` on one batch; everything else hangs on them.
 """
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from scratchnet.autoencoders import checkpoint
 from scratchnet.autoencoders.history import EpochState, History
+from scratchnet.autoencoders.parts import ACTIVATIONS, LIKELIHOODS, OPTIMIZERS, Likelihood
+from scratchnet.autoencoders.training import train
 from scratchnet.backend import Array, RandomState, Rng, get_xp
-from scratchnet.base import (
-    Estimator,
-    TransformerMixin,
-    check_choice,
-    check_integer,
-    check_number,
-    progress,
-)
-from scratchnet.nn import (
-    SGD,
-    Adam,
-    Dense,
-    Layer,
-    LeakyReLU,
-    Momentum,
-    Params,
-    ReLU,
-    Sequential,
-    Sigmoid,
-    Softplus,
-    Tanh,
-    bce_with_logits,
-    bce_with_logits_grad,
-    bce_with_logits_rows,
-    gaussian_nll,
-    gaussian_nll_grad,
-    gaussian_nll_rows,
-    glorot_uniform,
-    sigmoid,
-)
+from scratchnet.base import Estimator, TransformerMixin, check_choice, check_integer, check_number, progress
+from scratchnet.nn import Dense, Layer, Params, Sequential, glorot_uniform
 
-ACTIVATIONS: dict[str, type[Layer]] = {
-    "relu": ReLU,
-    "leaky_relu": LeakyReLU,
-    "softplus": Softplus,
-    "tanh": Tanh,
-    "sigmoid": Sigmoid,
-}
-OPTIMIZERS: dict[str, Any] = {"adam": Adam, "momentum": Momentum, "sgd": SGD}
-
-_REBUILT = ("encoder_", "decoder_", "sample_", "params_", "_rng")  # from parameters and theta, after unpickling
 _CHUNK = 1000  # rows evaluated at once: bounds the memory of transform, score and the rest
-_MONITOR = 2000  # training rows on which an epoch's numbers are computed
-
-
-class Likelihood(NamedTuple):
-    """p(x | decoder output): its negative log, the gradient, the same row by row, and E[x]."""
-
-    nll: Callable[..., Array]
-    nll_grad: Callable[..., Array]
-    nll_rows: Callable[..., Array]
-    mean: Callable[..., Array]
-
-
-LIKELIHOODS = {
-    "bernoulli": Likelihood(bce_with_logits, bce_with_logits_grad, bce_with_logits_rows, sigmoid),
-    "gaussian": Likelihood(gaussian_nll, gaussian_nll_grad, gaussian_nll_rows, lambda output: output),
-}
-
-
-class DivergedError(FloatingPointError):
-    """Training met a NaN or an infinity; the model holds the last good weights."""
+_REBUILT = ("encoder_", "decoder_", "sample_", "params_", "_rng")  # from parameters and theta, after unpickling
 
 
 class BaseAutoencoder(TransformerMixin, Estimator, ABC):
@@ -178,59 +122,11 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
         """
         self._check_parameters(validation is not None)
         data = self._check_data(X, y)
-        xp, rng = get_xp(data[0]), Rng(self.random_state, get_xp(data[0]))
+        rng = Rng(self.random_state, get_xp(data[0]))
         self._build(rng)
         self.history_, self.best_epoch_ = History(), 0
-        train, held_out = self._split(data, validation, rng)
-        n, monitor = len(train[0]), tuple(a[:_MONITOR] for a in train)
-        optimizer = OPTIMIZERS[self.optimizer](self.params_, self.learning_rate)
-        trace = xp.zeros(-(-n // self.batch_size), dtype=self.dtype)
-        best_loss, best, last_good = np.inf, self.params_.theta.copy(), xp.empty_like(self.params_.theta)
-        for epoch in range(1, self.epochs + 1):
-            last_good[...] = self.params_.theta
-            start = time.perf_counter()
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the trace below tells, with the step
-                self._epoch(train, xp.asarray(rng.host.permutation(n)), optimizer, trace)
-                row = {"epoch": epoch, **self._mean_over_chunks(monitor)}
-                if held_out is not None:
-                    row["validation_loss"] = self._mean_over_chunks(held_out)["loss"]
-            row["seconds"] = time.perf_counter() - start
-            self._check_finite(trace, row, last_good)
-            self.history_.rows.append(row)
-            self.best_epoch_ = epoch
-            yield EpochState(epoch, self.epochs, row, self)
-            if self.patience is None:
-                continue
-            if row["validation_loss"] < best_loss:
-                best_loss, best_epoch = row["validation_loss"], epoch
-                best[...] = self.params_.theta
-            elif epoch - best_epoch >= self.patience:
-                break
-        if self.patience is not None and self.epochs:
-            self.params_.theta[...] = best
-            self.best_epoch_ = best_epoch
-
-    def _epoch(self, data: tuple[Array, ...], order: Array, optimizer: Any, trace: Array) -> None:
-        """One pass over the data in the given order. Nothing here waits for a device."""
-        first_db = self.params_.views["encoder.0.b"][1]  # everything backward computes ends here: one NaN spoils it
-        for i in range(len(trace)):
-            rows = order[i * self.batch_size : (i + 1) * self.batch_size]
-            self._batch_gradient(*(a[rows] for a in data))
-            trace[i] = first_db.sum()
-            optimizer.step()
-
-    def _check_finite(self, trace: Array, row: dict[str, Any], last_good: Array) -> None:
-        bad = ~get_xp(trace).isfinite(trace)
-        diverged = bool(bad.any())
-        if not diverged and np.isfinite(row["loss"]):
-            return
-        step = int(bad.argmax()) + 1 if diverged else len(trace)
-        self.params_.theta[...] = last_good
-        raise DivergedError(
-            f"the loss became NaN or infinite at step {step} of {len(trace)} in epoch {row['epoch']} "
-            f"(update {(row['epoch'] - 1) * len(trace) + step} in all). The model holds the weights from before that "
-            f"epoch. Try a smaller learning_rate (it is {self.learning_rate:g}) or rescale X"
-        )
+        training, held_out = self._split(data, validation, rng)
+        yield from train(self, training, held_out, rng)
 
     # -- evaluation in chunks -----------------------------------------------------------------------------------------
 
@@ -280,8 +176,8 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
     def _network(self, widths: list[int]) -> Sequential:
         """Dense, activation, Dense, ..., Dense: the last layer is linear.
 
-        Glorot's draw serves all layers, ReLU or not: code layers are narrow, and He's, which looks at n_in alone, starts
-        the layer behind the code so large that a VAE on MNIST is still 0.5 nats behind after ten epochs.
+        Glorot's draw serves all layers, ReLU or not: codes are narrow, and He's, which looks at n_in alone, starts the
+        layer behind the code so large that a VAE on MNIST is still 0.5 nats behind after ten epochs.
         """
         layers: list[Layer] = []
         for n_in, n_out in pairwise(widths[:-1]):

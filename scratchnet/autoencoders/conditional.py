@@ -138,6 +138,7 @@ class ConditionalVAE(VAE):
         columns = np.searchsorted(self.classes_, labels).clip(0, len(self.classes_) - 1)
         if (wrong := self.classes_[columns] != labels).any():
             raise ValueError(
-                f"y holds {labels[wrong].tolist()[0]!r}, which was not among the classes seen in fit: {self.classes_.tolist()}"
+                f"y holds {labels[wrong].tolist()[0]!r}, which was not among the classes seen in fit: "
+                f"{self.classes_.tolist()}"
             )
         return np.eye(len(self.classes_), dtype=self.dtype)[columns]
