@@ -1,0 +1,36 @@
+"""One script, CPU or GPU.
+
+    python examples/gpu.py              # "auto": CuPy where a GPU answers, else NumPy
+    SCRATCHNET_BACKEND=cupy python examples/gpu.py
+
+The switch says where arrays are born; after that arrays decide. Results live where the model does, and to_numpy brings
+them back.
+"""
+
+from __future__ import annotations
+
+import os
+
+import scratchnet as sn
+from scratchnet.autoencoders import VAE
+from scratchnet.backend import get_xp, to_numpy
+from scratchnet.datasets import load_mnist
+
+
+def main() -> None:
+    if not os.environ.get("SCRATCHNET_BACKEND"):
+        sn.use("auto")
+    X, _ = load_mnist("train")
+    print(f"backend {sn.current_backend()}; the digits are a {get_xp(X).__name__} array")
+
+    vae = VAE(n_latent=8, epochs=2, random_state=0)
+    for state in vae.steps(X):
+        print(f"epoch {state.epoch}: {state} in {state.metrics['seconds']:.2f} s")
+    images = vae.sample(4, random_state=0)
+    print(
+        f"samples are born on {get_xp(images).__name__}; on the host: {to_numpy(images).shape}, {to_numpy(images).dtype}"
+    )
+
+
+if __name__ == "__main__":
+    main()
