@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Self, TypeVar
 
@@ -270,10 +271,12 @@ def progress(states: Iterator[State], *, total: int | None, description: str, ve
     from tqdm import tqdm
 
     with tqdm(total=total, desc=description) as bar:
-        state = None
+        state, told = None, -np.inf
         for state in states:
-            if bar.update():  # the bar was drawn anew; a state's text may cost something, so it is asked for only then
-                bar.set_postfix_str(str(state))
+            if time.monotonic() - told > 0.5:  # a state may compute what it says
+                bar.set_postfix_str(str(state), refresh=False)
+                told = time.monotonic()
+            bar.update()
             yield state
         if state is not None:
             bar.set_postfix_str(str(state))

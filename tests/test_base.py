@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from scratchnet.backend import to_numpy
-from scratchnet.base import Estimator, NotFittedError, check_array, check_choice, check_integer, check_number
+from scratchnet.base import (
+    Estimator,
+    NotFittedError,
+    check_array,
+    check_choice,
+    check_integer,
+    check_number,
+    progress,
+)
 
 
 class Mean(Estimator):
@@ -138,3 +146,26 @@ def test_results_stay_where_fit_was(xp):
     mean = Mean().fit([[1.0, 2.0], [3.0, 4.0]])
     with sn.using("numpy"):
         assert get_xp(mean.transform([[1.0, 2.0]])) is xp
+
+
+def test_progress_shows_the_last_state_and_asks_for_few(capsys):
+    asked = []
+
+    class State:
+        def __init__(self, i):
+            self.i = i
+
+        def __str__(self):
+            asked.append(self.i)
+            return f"state {self.i}"
+
+    drained = list(progress((State(i) for i in range(1000)), total=1000, description="work", verbose=1))
+    assert [state.i for state in drained] == list(range(1000))
+    bar = capsys.readouterr().err
+    assert "work: 100%" in bar
+    assert bar.rstrip().endswith("state 999]")
+    assert len(asked) < 50, "a state may be expensive to describe"
+    assert list(progress(iter(()), total=0, description="nothing", verbose=1)) == []
+    capsys.readouterr()
+    assert len(list(progress(iter([1, 2]), total=2, description="quiet", verbose=0))) == 2
+    assert capsys.readouterr().err == ""
