@@ -1,0 +1,218 @@
+"""From points to affinities: how likely i would pick j as its neighbour.
+
+p_j|i = exp(-beta_i d_ij^2) / sum_k exp(-beta_i d_ik^2), p_i|i = 0, beta_i = 1 / (2 sigma_i^2). Each beta_i is found
+such that the entropy of p_.|i is the logarithm of the perplexity, the effective number of neighbours (Hinton and
+Roweis, Stochastic neighbor embedding, 2002). The joint affinities of symmetric SNE and t-SNE are
+p_ij = (p_j|i + p_i|j) / 2n; they sum to one.
+
+Only beta and the normaliser of each row are kept. Any block of affinities is computed from the points when it is asked
+for, so nothing here holds n^2 numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from scratchnet.backend import Array, get_xp
+
+_BLOCK = 256  # rows of distances at a time
+_EPS = 2.0**-52
+_SAME = 32 * _EPS  # relative squared distance below which rounding cannot tell two points apart
+_TOLERANCE = 1e-6  # of an entropy, in nats
+_MAX_ITER = 200  # never met: a bisection needs 60
+_LARGEST = np.log(0.1 / _SAME)  # log of the largest beta, per mean squared distance: beyond it rounding decides
+
+
+class Distances:
+    """Squared distances d^2 in float64 between the rows of X and those of another array, a block at a time.
+
+    Parameters
+    ----------
+    X : (n, n_features), or (n, n) distances where ``metric`` is "precomputed"
+    metric : {"euclidean", "cosine", "precomputed"}
+        "cosine" is d = 1 - cos(x, y); a row of zeros is at distance 1 from everything.
+    """
+
+    def __init__(self, X: Array, metric: str) -> None:
+        self.metric = metric
+        if metric == "precomputed":
+            _check_distances(X)
+        self.origin = X.mean(axis=0, dtype=np.float64) if metric == "euclidean" else None
+        self.points = self.prepare(X)
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def prepare(self, X: Array) -> Array:
+        """X (m, n_features) as :meth:`block` wants it: float64, centred (euclidean) or scaled to length 1 (cosine)."""
+        xp = get_xp(X)
+        with np.errstate(over="ignore"):
+            X = X.astype(np.float64)
+            if self.metric == "precomputed":
+                return X
+            if self.metric == "euclidean":
+                X -= self.origin
+            lengths = xp.sqrt((X**2).sum(axis=1, keepdims=True))
+        if not bool(xp.isfinite(lengths.sum())):
+            raise ValueError("X spans so large a range that squared distances overflow; scale it down first")
+        return X / xp.where(lengths > 0, lengths, 1) if self.metric == "cosine" else X
+
+    def block(self, rows: Array, columns: slice) -> Array:
+        """(len(rows), columns): d^2 from ``rows``, prepared, to rows ``columns`` of X; never negative."""
+        xp = get_xp(rows)
+        if self.metric == "precomputed":
+            return rows[:, columns] ** 2
+        other = self.points[columns]
+        d = rows @ other.T
+        if self.metric == "cosine":
+            return xp.maximum(1 - d, 0) ** 2
+        size = (rows**2).sum(axis=1)[:, None] + (other**2).sum(axis=1)  # |x|^2 + |y|^2
+        d *= -2
+        d += size
+        d *= d > _SAME * size  # the same point, up to rounding
+        return d
+
+
+def _check_distances(D: Array) -> None:
+    xp = get_xp(D)
+    if D.shape[0] != D.shape[1]:
+        raise ValueError(f"metric='precomputed' needs X as an (n, n) matrix of distances, got shape {tuple(D.shape)}")
+    if bool((D < 0).any()) or bool((D.diagonal() != 0).any()):
+        raise ValueError("metric='precomputed' needs distances: non-negative, and 0 on the diagonal")
+    if not bool(xp.allclose(D, D.T)):
+        raise ValueError("metric='precomputed' needs a symmetric X; symmetrise it with (X + X.T) / 2")
+
+
+@dataclass(frozen=True)
+class Affinities:
+    """The affinities of n points, as what is needed to compute any block of them. All arrays are (n,) float64.
+
+    Attributes
+    ----------
+    beta : 1 / (2 sigma_i^2)
+    nearest : squared distance to the nearest neighbour
+    log_z : log sum_j exp(-beta_i (d_ij^2 - nearest_i))
+    entropy : of p_.|i in nats; the logarithm of the perplexity, unless too many neighbours are equally near
+    """
+
+    distances: Distances
+    beta: Array
+    nearest: Array
+    log_z: Array
+    entropy: Array
+
+    def __len__(self) -> int:
+        return len(self.beta)
+
+    def conditional(self, rows: slice, columns: slice) -> Array:
+        """p_j|i for i in ``rows``, j in ``columns``; float64."""
+        return self._gaussian(self._distances(rows, columns), rows)
+
+    def joint(self, rows: slice, columns: slice) -> Array:
+        """p_ij = (p_j|i + p_i|j) / 2n for i in ``rows``, j in ``columns``; float64."""
+        d = self._distances(rows, columns)
+        p = self._gaussian(d, rows) + self._gaussian(d.T, columns).T
+        p /= 2 * len(self)
+        return p
+
+    def _distances(self, rows: slice, columns: slice) -> Array:
+        d = self.distances.block(self.distances.points[rows], columns)
+        _set_self(d, rows.start, columns.start, np.inf)  # nobody picks himself
+        return d
+
+    def _gaussian(self, d: Array, rows: slice) -> Array:
+        return _gaussian(d, self.beta[rows], self.nearest[rows], self.log_z[rows])
+
+
+def affinities(distances: Distances, perplexity: float) -> Affinities:
+    """Find every point's beta.
+
+    Raises
+    ------
+    ValueError
+        If the perplexity is above n - 1, the number of neighbours.
+    """
+    n, xp = len(distances), get_xp(distances.points)
+    if not 1 <= perplexity <= n - 1:
+        raise ValueError(
+            f"perplexity={perplexity:g} must be between 1 and n_samples - 1 = {n - 1}: it is the effective number of "
+            f"neighbours, and each of the n_samples={n} samples has {n - 1}"
+        )
+    found = []
+    for start in range(0, n, _BLOCK):
+        d = distances.block(distances.points[start : start + _BLOCK], slice(0, n))
+        _set_self(d, start, 0, np.inf)
+        nearest = d.min(axis=1)
+        _set_self(d, start, 0, nearest)
+        found.append((nearest, *calibrate(d, perplexity, others=n - 1)))
+    nearest, beta, log_z, entropy = (xp.concatenate(part) for part in zip(*found, strict=True))
+    return Affinities(distances, beta, nearest, log_z, entropy)
+
+
+def affinities_to(distances: Distances, X_new: Array, perplexity: float) -> Array:
+    """(m, n): p_j|i of new points i over the old points j; float64."""
+    d = distances.block(distances.prepare(X_new), slice(0, len(distances)))
+    nearest = d.min(axis=1)
+    beta, log_z, _ = calibrate(d, perplexity, others=len(distances))
+    return _gaussian(d, beta, nearest, log_z)
+
+
+def calibrate(d: Array, perplexity: float, others: int) -> tuple[Array, Array, Array]:
+    """(beta, log_z, entropy), each (r,), such that every row's entropy is log(perplexity).
+
+    Newton's method on s = log(beta): H = log Z + beta E[d], dH/ds = -beta^2 Var[d], kept inside a bracket. H falls with
+    s, so each step tightens one side. Where the nearest neighbours tie, the entropy cannot fall below the logarithm of
+    their number: such rows end at the largest beta that still means something.
+
+    Parameters
+    ----------
+    d : (r, n)
+        Squared distances. A row that contains its own point has the smallest other distance there, and ``others`` is
+        then n - 1: the entry counts as exp(0) = 1 in Z and as nothing elsewhere, so it is easily taken out again.
+    """
+    xp = get_xp(d)
+    itself = d.shape[1] - others
+    nearest = d.min(axis=1, keepdims=True)
+    scale = (d.sum(axis=1, keepdims=True) - itself * nearest) / others  # the mean squared distance
+    scale = xp.where(scale > 0, scale, 1.0)
+    t = (d - nearest) / scale
+    target = float(np.log(perplexity))
+
+    s = xp.zeros(len(d))
+    low, high = xp.full(len(d), -1e3), xp.full(len(d), 1e3)
+    for _ in range(_MAX_ITER):
+        beta = xp.exp(s)
+        e = xp.exp(-beta[:, None] * t)
+        z = e.sum(axis=1) - itself
+        e *= t
+        mean = e.sum(axis=1) / z
+        variance = xp.einsum("ij,ij->i", e, t) / z - mean**2
+        entropy = xp.log(z) + beta * mean
+        error = entropy - target
+        done = (xp.abs(error) < _TOLERANCE) | ((error > 0) & (s >= _LARGEST))
+        if bool(done.all()):
+            break
+        low, high = xp.where(error > 0, s, low), xp.where(error < 0, s, high)
+        newton = error / xp.maximum(beta**2 * variance, 1e-300)
+        step = s + xp.clip(newton, -3, 3)
+        step = xp.where((step > low) & (step < high), step, (low + high) / 2)
+        s = xp.where(done, s, xp.minimum(step, _LARGEST))
+    return beta / scale[:, 0], xp.log(z), entropy
+
+
+def _gaussian(d: Array, beta: Array, nearest: Array, log_z: Array) -> Array:
+    """exp(-beta_i (d_ij - nearest_i)) / Z_i."""
+    p = nearest[:, None] - d
+    p *= beta[:, None]
+    p -= log_z[:, None]
+    return get_xp(d).exp(p, out=p)
+
+
+def _set_self(block: Array, first_row: int, first_column: int, value: Array | float) -> None:
+    """Set the entries of ``block`` where row and column are the same point."""
+    start, stop = max(first_row, first_column), min(first_row + block.shape[0], first_column + block.shape[1])
+    if start < stop:
+        same = get_xp(block).arange(start, stop)
+        block[same - first_row, same - first_column] = value

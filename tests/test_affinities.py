@@ -1,0 +1,181 @@
+"""Affinities: the perplexity search against stored numbers and its definition, distances, degenerate data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+from sklearn.datasets import load_digits
+
+from scratchnet.backend import asarray, to_numpy
+from scratchnet.manifold import affinities as module
+from scratchnet.manifold.affinities import Affinities, Distances, affinities, affinities_to
+
+DIGITS = load_digits().data
+PEER = json.loads((Path(__file__).parent / "references" / "sne.json").read_text())
+
+
+def find(X, perplexity, metric="euclidean") -> Affinities:
+    return affinities(Distances(asarray(X), metric), perplexity)
+
+
+def whole(n):
+    return slice(0, n), slice(0, n)
+
+
+# -- distances --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("metric", "peer"), [("euclidean", "sqeuclidean"), ("cosine", "cosine")])
+def test_distances(xp, dtype, metric, peer):
+    X = DIGITS[:50].astype(dtype) + 1000  # far from the origin: centred first, so nothing is lost
+    d = Distances(asarray(X), metric)
+    exact = cdist(X.astype("float64"), X.astype("float64"), peer) ** (2 if metric == "cosine" else 1)
+    np.testing.assert_allclose(to_numpy(d.block(d.points, slice(0, 50))), exact, atol=1e-9 * exact.max())
+    np.testing.assert_allclose(to_numpy(d.block(d.points[3:5], slice(10, 20))), exact[3:5, 10:20], rtol=1e-6)
+    new = d.prepare(asarray(X[20:22] * np.float32(2)))
+    old = cdist(X[20:22].astype("float64") * 2, X.astype("float64"), peer) ** (2 if metric == "cosine" else 1)
+    np.testing.assert_allclose(to_numpy(d.block(new, slice(0, 50))), old, rtol=1e-6, atol=1e-9)
+
+
+def test_equal_rows_are_at_distance_zero(xp):
+    X = np.repeat(np.random.default_rng(0).standard_normal((7, 300)), 3, axis=0)
+    d = Distances(asarray(X), "euclidean")
+    assert (to_numpy(d.block(d.points, slice(0, 21))) == 0).sum() == 7 * 9
+
+
+def test_cosine_of_a_row_of_zeros_is_no_nan(xp):
+    d = Distances(asarray(np.array([[0.0, 0.0], [1.0, 1.0], [-1.0, -1.0]])), "cosine")
+    np.testing.assert_allclose(to_numpy(d.block(d.points, slice(0, 3))), [[1, 1, 1], [1, 0, 4], [1, 4, 0]], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("D", "message"),
+    [
+        (np.zeros((2, 3)), "matrix of distances, got shape"),
+        (np.array([[0.0, -1.0], [-1.0, 0.0]]), "non-negative"),
+        (np.array([[1.0, 1.0], [1.0, 0.0]]), "0 on the diagonal"),
+        (np.array([[0.0, 1.0], [2.0, 0.0]]), "symmetric"),
+    ],
+)
+def test_precomputed_distances_are_checked(xp, D, message):
+    with pytest.raises(ValueError, match=message):
+        Distances(asarray(D), "precomputed")
+
+
+def test_overflow_is_an_error():
+    with pytest.raises(ValueError, match="scale it down"):
+        Distances(np.array([[1e200], [0.0]]), "euclidean")
+
+
+# -- perplexity -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [200, 500])
+def test_reference_numbers(xp, dtype, n):
+    """The peer's search stops at an entropy error of 1e-5 and computes in float32."""
+    found, peer = find(DIGITS[:n].astype(dtype), 30.0), PEER[f"digits[:{n}]"]
+    assert float(found.beta[0]) == pytest.approx(peer["first_beta"], rel=1e-5)
+    assert float(found.beta.sum()) == pytest.approx(peer["sum_of_beta"], rel=1e-6)
+    assert float(found.joint(*whole(n)).max()) == pytest.approx(peer["largest_p"], rel=1e-5)
+
+
+@pytest.mark.parametrize("perplexity", [1.0, 1.5, 5.0, 30.0, 150.0, 198.5, 199.0])
+def test_entropy_is_log_perplexity(xp, perplexity):
+    found = find(DIGITS[:200], perplexity)
+    P = to_numpy(found.conditional(*whole(200)))
+    entropy = -(P * np.log(np.where(P > 0, P, 1))).sum(axis=1)
+    np.testing.assert_allclose(entropy, np.log(perplexity), atol=1e-5)
+    np.testing.assert_allclose(to_numpy(found.entropy), entropy, atol=1e-9)
+    np.testing.assert_allclose(P.sum(axis=1), 1)
+    assert (P.diagonal() == 0).all()
+
+
+def test_definition(xp):
+    """p_j|i by its formula from beta, p_ij = (p_j|i + p_i|j) / 2n."""
+    X, n = DIGITS[:60], 60
+    found = find(X, 10.0)
+    K = np.exp(-to_numpy(found.beta)[:, None] * cdist(X, X, "sqeuclidean"))
+    np.fill_diagonal(K, 0)
+    K /= K.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(to_numpy(found.conditional(*whole(n))), K, atol=1e-12)
+    P = to_numpy(found.joint(*whole(n)))
+    np.testing.assert_allclose(P, (K + K.T) / (2 * n), atol=1e-14)
+    assert P.sum() == pytest.approx(1)
+    np.testing.assert_array_equal(P, P.T)
+    np.testing.assert_allclose(to_numpy(found.joint(slice(7, 20), slice(15, 40))), P[7:20, 15:40], atol=1e-14)
+
+
+def test_metrics_agree_where_they_mean_the_same(xp):
+    X = DIGITS[:40]
+    by_matrix = find(cdist(X, X), 5.0, "precomputed").joint(*whole(40))
+    np.testing.assert_allclose(to_numpy(by_matrix), to_numpy(find(X, 5.0).joint(*whole(40))), atol=1e-10)
+
+
+def test_scale_and_place_do_not_matter(xp):
+    P = to_numpy(find(DIGITS[:50], 10.0).joint(*whole(50)))
+    np.testing.assert_allclose(to_numpy(find(DIGITS[:50] * 1e-8 + 5e-8, 10.0).joint(*whole(50))), P, atol=1e-9)
+    np.testing.assert_allclose(to_numpy(find(DIGITS[:50] * 1e8, 10.0).joint(*whole(50))), P, atol=1e-9)
+
+
+def test_new_points(xp):
+    """A new point's row has the perplexity too; one that equals an old point counts it as a neighbour."""
+    distances = Distances(asarray(DIGITS[:100]), "euclidean")
+    P = to_numpy(affinities_to(distances, asarray(DIGITS[90:120]), 20.0))
+    entropy = -(P * np.log(np.where(P > 0, P, 1))).sum(axis=1)
+    np.testing.assert_allclose(entropy, np.log(20.0), atol=1e-5)
+    assert (P.argmax(axis=1)[:10] == np.arange(90, 100)).all()
+
+
+def test_block_size_does_not_matter(monkeypatch):
+    X = DIGITS[:100]
+    beta = find(X, 12.0).beta
+    monkeypatch.setattr(module, "_BLOCK", 13)
+    np.testing.assert_allclose(find(X, 12.0).beta, beta, rtol=1e-12)
+
+
+@pytest.mark.parametrize("perplexity", [0.5, 4.001, 30.0])
+def test_perplexity_is_checked(xp, perplexity):
+    with pytest.raises(ValueError, match=r"must be between 1 and n_samples - 1 = 4"):
+        find(np.eye(5), perplexity)
+
+
+# -- degenerate data --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("perplexity", [1.0, 5.0, 9.0])
+@pytest.mark.parametrize("X", [np.full((10, 3), 7.0), np.eye(10)], ids=["constant", "simplex"])
+def test_all_distances_equal(xp, dtype, X, perplexity):
+    """No bandwidth can prefer one of n equal neighbours: P is uniform, whatever the perplexity."""
+    P = to_numpy(find(X.astype(dtype), perplexity).joint(*whole(10)))
+    np.testing.assert_allclose(P, (1 - np.eye(10)) / 90, rtol=1e-2 if dtype == "float64" else 0.05)
+
+
+def test_duplicates(xp):
+    """Eight copies each: below perplexity 7 a point's neighbours are its copies alone, above it others join."""
+    X = np.repeat(np.random.default_rng(0).standard_normal((5, 3)), 8, axis=0)
+    same = np.kron(np.eye(5), np.ones((8, 8))) - np.eye(40)
+    found = find(X, 3.0)
+    np.testing.assert_allclose(to_numpy(found.conditional(*whole(40))), same / 7, atol=1e-12)
+    np.testing.assert_allclose(to_numpy(found.entropy), np.log(7))
+    wider = find(X, 20.0)
+    np.testing.assert_allclose(to_numpy(wider.entropy), np.log(20.0), atol=1e-5)
+    assert (to_numpy(wider.conditional(*whole(40))) > 0).sum() > 40 * 7
+
+
+@pytest.mark.parametrize("perplexity", [2.0, 5.0, 100.0])
+def test_outlier(xp, dtype, perplexity):
+    """One point a million deviations away: the others keep their perplexity, and it keeps a pull."""
+    X = np.r_[np.random.default_rng(0).standard_normal((100, 5)), [[1e6] * 5]].astype(dtype)
+    found = find(X, perplexity)
+    np.testing.assert_allclose(to_numpy(found.entropy), np.log(perplexity), atol=1e-5)
+    P = to_numpy(found.joint(*whole(101)))
+    assert np.isfinite(P).all()
+    assert P[-1].sum() >= 1 / (2 * 101) * (1 - 1e-12)  # p_ij is at least p_j|i / 2n: why t-SNE symmetrises by the mean
+
+
+def test_two_points(xp):
+    np.testing.assert_allclose(to_numpy(find(np.array([[0.0], [3.0]]), 1.0).joint(*whole(2))), [[0, 0.5], [0.5, 0]])
