@@ -221,7 +221,7 @@ class Rng:
 
     def fill_normal(self, out: Array) -> Array:
         """Fill the C-contiguous float array ``out`` with draws from N(0, 1) and return it."""
-        self.device.standard_normal(dtype=out.dtype, out=out)
+        self.device.standard_normal(size=out.shape, dtype=out.dtype, out=out)  # without size CuPy draws one number
         return out
 
 

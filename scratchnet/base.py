@@ -24,6 +24,16 @@ class NotFittedError(ValueError, AttributeError):
     """A fitted attribute or method was used before ``fit``."""
 
 
+class DataConversionWarning(UserWarning):
+    """Labels came as a column and were read as a vector."""
+
+
+def as_scikit_learn_knows(cls: type) -> type:
+    """The exception ``cls``; where scikit-learn is imported, one that its class of the same name catches as well."""
+    theirs = getattr(sys.modules.get("sklearn.exceptions"), cls.__name__, None)
+    return type(cls.__name__, (cls, theirs), {"__module__": __name__}) if theirs else cls
+
+
 class Estimator:
     """What every estimator has: parameters by name, a readable repr, validated input.
 
@@ -117,7 +127,9 @@ class Estimator:
 
     def _check_is_fitted(self) -> None:
         if not hasattr(self, "_fitted_on"):
-            raise NotFittedError(f"this {type(self).__name__} is not fitted yet; call fit(X) first")
+            raise as_scikit_learn_knows(NotFittedError)(
+                f"this {type(self).__name__} is not fitted yet; call fit(X) first"
+            )
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_fitted_on")

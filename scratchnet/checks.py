@@ -14,6 +14,7 @@ import numpy as np
 
 from scratchnet.autoencoders import VAE, Autoencoder, ConditionalVAE
 from scratchnet.backend import Array, Rng, asarray
+from scratchnet.manifold.sne import Kernel, Student, kl_divergence, kl_gradient
 from scratchnet.nn import (
     Dense,
     GaussianSample,
@@ -171,8 +172,27 @@ def _model(model: Any) -> tuple[Callable[[], Array], Params]:
     return lambda: model.loss(*inputs), model.params_
 
 
+# ---------------------------------------------------------------------------------------------------------------------
+# Embeddings
+# ---------------------------------------------------------------------------------------------------------------------
+
+
 def _embeddings() -> Iterator[Case]:
-    return iter(())
+    for k, dof in ((1, 2.0), (2, 1.0), (3, 0.5)):
+        yield Case(f"t-SNE in {k}-D, dof {dof:g}", lambda k=k, dof=dof: _embedding(k, Student(dof)))  # type: ignore[misc]
+
+
+def _embedding(k: int, kernel: Kernel) -> tuple[Callable[[], Array], Params]:
+    """KL(P || Q) as a function of the embedding Y (10, k), for a symmetric P with a zero diagonal."""
+    rng = np.random.default_rng(8)
+    P = rng.uniform(size=(10, 10))
+    P = P + P.T
+    np.fill_diagonal(P, 0)
+    affinities = asarray(P / P.sum())
+    params = Params.of(Y=asarray(rng.standard_normal((10, k))))
+    Y, dY = params.views["Y"]
+    dY[...] = kl_gradient(Y, affinities, kernel)
+    return lambda: kl_divergence(Y, affinities, kernel), params
 
 
 def _away_from_zero(a: np.ndarray) -> np.ndarray:

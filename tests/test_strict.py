@@ -61,6 +61,14 @@ def test_matmul_out_must_be_exact_and_contiguous():
     np.testing.assert_array_equal(out.get(), A @ A.T)
 
 
+def test_random_draws_into_out_need_their_size():
+    generator, out = strict.random.default_rng(0), strict.zeros((2, 3))
+    with pytest.raises(TypeError, match="draws one number"):
+        generator.standard_normal(out=out)
+    assert generator.standard_normal(size=(2, 3), out=out) is out
+    assert len(set(out.get().ravel())) == 6
+
+
 def test_assignment_to_repeated_places_is_refused():
     a = strict.zeros(3)
     with pytest.raises(ValueError, match="undefined in CuPy"):

@@ -4,8 +4,8 @@ Where CuPy is more lenient in one release than in another, the double takes the 
 
 - implicit conversion to NumPy (``np.asarray(a)``, ``np.exp(a)``), and NumPy arrays or lists as operands;
 - names, methods and keyword arguments that CuPy does not have;
-- ``matmul(out=)`` into an array that is not C-contiguous or of the exact type, and ``a[i] = v`` with repeated ``i``,
-  which CuPy leaves undefined;
+- ``matmul(out=)`` into an array that is not C-contiguous or of the exact type; ``a[i] = v`` with repeated ``i``, which
+  CuPy leaves undefined; random draws into ``out=`` without ``size=``, which CuPy fills with a single number;
 - inside :func:`no_host_sync`, everything that makes the host wait for the device: ``float(a)``, ``if a:``, ``a.get()``,
   boolean masks, ``nonzero``.
 """
@@ -19,6 +19,7 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
+from numpy.random import Generator
 
 from scratchnet import backend
 
@@ -107,6 +108,8 @@ def _call(function: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs
     if isinstance(function, np.ufunc) and any(isinstance(a, list | tuple) for a in args):
         raise TypeError(f"{name}: Unsupported type list; CuPy's ufuncs take arrays and scalars")
     out = kwargs.get("out")
+    if out is not None and kwargs.get("size") is None and isinstance(getattr(function, "__self__", None), Generator):
+        raise TypeError(f"{name}: without size CuPy draws one number and fills out with it; pass size=out.shape")
     inner = tuple(_to_inside(a, name) for a in args), {k: _to_inside(v, name) for k, v in kwargs.items()}
     if out is not None and name in ("matmul", "dot"):
         exact = np.result_type(*inner[0])

@@ -1,0 +1,48 @@
+"""The README's code runs as it stands, and what it says about the package is so."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import scratchnet
+from scratchnet.backend import get_xp
+from scratchnet.nn import Activation, Tanh
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize("code", [b for b in BLOCKS if "import" in b], ids=lambda code: code.strip().splitlines()[-1])
+def test_code_blocks_run(code, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("scratchnet.backend._process_wide", "numpy")
+    exec(compile(code, "README.md", "exec"), {})
+    losses = [
+        float(value) for value in re.findall(r"^\d ([\d.]+) nats per image", capsys.readouterr().out, re.MULTILINE)
+    ]
+    assert not losses or losses[-1] < losses[0] - 10
+
+
+def test_the_example_is_twenty_lines():
+    assert len([line for line in BLOCKS[0].splitlines() if line.strip()]) <= 20
+
+
+def test_the_layer_shown_is_the_layer_shipped(rng):
+    (code,) = (b for b in BLOCKS if "class Tanh" in b)
+    scope = {"Activation": Activation, "get_xp": get_xp}
+    exec(code, scope)
+    shown, shipped, (x, dy) = scope["Tanh"](), Tanh(), rng.standard_normal((2, 4, 3))
+    np.testing.assert_array_equal(shown.forward(x), shipped.forward(x))
+    np.testing.assert_array_equal(shown.backward(dy), shipped.backward(dy))
+
+
+def test_every_file_in_the_map_exists():
+    package = Path(scratchnet.__file__).parent
+    table = README.partition("## A map of the code")[2].partition("```\n")[2].partition("tests/ ")[0]
+    names = [name for line in table.splitlines()[1:] for name in re.findall(r"(?<=[ ])[a-z]+(?:/|\.py)(?= |$)", line)]
+    assert len(names) > 12
+    assert [name for name in names if not (package / name).exists()] == []
