@@ -1,0 +1,262 @@
+"""k-means: points grouped round centres."""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from scratchnet import blocks
+from scratchnet.backend import Array, RandomState, Rng, get_xp
+from scratchnet.base import (
+    Estimator,
+    TransformerMixin,
+    check_array,
+    check_choice,
+    check_integer,
+    check_number,
+    progress,
+)
+from scratchnet.cluster.lloyd import Lloyd
+from scratchnet.cluster.seeding import kmeans_plusplus, random_rows
+from scratchnet.distances import squared_distances
+
+_STARTS = {"k-means++": kmeans_plusplus, "random": random_rows}
+
+
+@dataclass(frozen=True)
+class LloydState:
+    """k-means after one step.
+
+    Attributes
+    ----------
+    step : "start", "assign", "move" or "end"
+        "end" comes once a run: labels and objective recomputed from the final centres.
+    n_iter : int
+        Rounds of assign and move so far, this one included.
+    run : int
+        Which of the ``n_init`` runs, from 0.
+    centers : (n_clusters, n_features)
+    labels : (n_samples,), or None at the start
+    objective : float
+        J = sum_i w_i |x_i - c(i)|^2 for these labels and centres; NaN at the start. It never rises within a run.
+    relocated : tuple of int
+        Rows that this move step gave to empty clusters.
+    """
+
+    step: str
+    n_iter: int
+    run: int
+    centers: Array
+    labels: Array | None
+    objective: float
+    relocated: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        return f"run {self.run}, round {self.n_iter}, {self.step}: J = {self.objective:.6g}"
+
+
+class KMeans(TransformerMixin, Estimator):
+    """k-means clustering: centres c that make J = sum_i w_i min_c |x_i - c|^2 small.
+
+    Lloyd's algorithm: assign every point to its nearest centre, move every centre to the mean of its points, until
+    nothing changes. J falls with every step, to a minimum that need not be the global one: hence several starts. The
+    run with the smallest J is kept.
+
+    Parameters
+    ----------
+    n_clusters : int
+    init : {"k-means++", "random"} or array_like (n_clusters, n_features)
+        Greedy k-means++ (Arthur and Vassilvitskii, 2007), random rows, or these centres (then there is one run).
+    n_init : int
+        Number of starts.
+    max_iter : int
+        Largest number of rounds a run.
+    tol : float
+        A run ends when the sum of the squared movements of all centres is at most ``tol`` times the mean variance of a
+        feature; 0 goes on until no point changes its cluster.
+    random_state : int, numpy.random.Generator or None
+        The same seed gives the same start on every backend.
+    backend : str, optional
+        Where to compute, by default the current backend.
+    verbose : int
+        1 shows a progress bar.
+
+    Attributes
+    ----------
+    cluster_centers_ : (n_clusters, n_features)
+    labels_ : (n_samples,) integers
+        The nearest of ``cluster_centers_`` to each point: what ``predict`` says about the training data.
+    inertia_ : float
+        J for these labels and centres, summed in float64.
+    n_iter_ : int
+        Rounds of the best run.
+
+    Notes
+    -----
+    A cluster that loses all its points gets the point farthest from its centre. With fewer different points than
+    clusters some stay empty, and a warning says so.
+    """
+
+    _estimator_type = "clusterer"
+
+    cluster_centers_: Array
+    labels_: Array
+    inertia_: float
+    n_iter_: int
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        init: Any = "k-means++",
+        n_init: int = 1,
+        max_iter: int = 300,
+        tol: float = 1e-4,
+        random_state: RandomState = None,
+        backend: str | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.init = init
+        self.n_init = n_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.random_state = random_state
+        self.backend = backend
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Find the centres of X (n_samples, n_features). A weight w counts a row w times."""
+        states = progress(
+            self.steps(X, sample_weight=sample_weight), total=None, description="k-means", verbose=self.verbose
+        )
+        deque(states, maxlen=0)
+        return self
+
+    def steps(self, X: Any, *, sample_weight: Any = None) -> Iterator[LloydState]:
+        """Fit like :meth:`fit`, yielding a :class:`LloydState` after every assign and every move step.
+
+        Attributes are those of the best run that has ended.
+        """
+        X, weight, start = self._check_data(X, sample_weight)
+        xp, runs = get_xp(X), 1 if start is not None else self.n_init
+        rng = Rng(self.random_state, xp)
+        total_weight = len(X) if weight is None else float(weight.sum(dtype=np.float64))
+        offset = _weighted_sum(X, weight) / total_weight
+        centred = X - offset.astype(X.dtype)  # a copy; far from the origin, distances by products would lose digits
+        offset = offset.astype(X.dtype).astype(np.float64)
+
+        best = None
+        for run in range(runs):
+            if start is None:
+                first = _STARTS[self.init](centred, weight, self.n_clusters, rng.host).astype(np.float64)
+            else:
+                first = start.astype(np.float64) - offset
+            for state in self._run(Lloyd(centred, weight, self.n_clusters), first, total_weight):
+                centers = (state.centers + offset).astype(X.dtype)
+                yield LloydState(state.step, state.n_iter, run, centers, state.labels, state.objective, state.relocated)
+            labels, inertia = _assign(X, weight, centers)
+            if best is None or inertia < best.objective:
+                best = LloydState("end", state.n_iter, run, centers, labels, inertia)
+                self.cluster_centers_, self.labels_ = centers, labels
+                self.inertia_, self.n_iter_ = inertia, state.n_iter
+            yield LloydState("end", state.n_iter, run, centers, labels, inertia)
+        filled = len(xp.unique(self.labels_))
+        if filled < self.n_clusters:
+            warnings.warn(
+                f"only {filled} of n_clusters={self.n_clusters} clusters hold points: X has too few different rows",
+                stacklevel=2,
+            )
+
+    def _run(self, lloyd: Lloyd, centers: Array, total_weight: float) -> Iterator[LloydState]:
+        """One descent from ``centers``, in the coordinates of ``lloyd``."""
+        smallest_shift = self.tol * lloyd.total / (total_weight * lloyd.X.shape[1])
+        yield LloydState("start", 0, 0, centers, None, np.nan)
+        for n_iter in range(1, self.max_iter + 1):
+            moved = lloyd.assign(centers)
+            yield LloydState("assign", n_iter, 0, centers, lloyd.labels, lloyd.objective(centers))
+            if not moved:  # the centres are the means of these clusters already
+                return
+            relocated = lloyd.fill_empty(centers)
+            before, centers = centers, lloyd.means(centers)
+            yield LloydState("move", n_iter, 0, centers, lloyd.labels, lloyd.objective(centers), relocated)
+            if self.tol > 0 and float(((centers - before) ** 2).sum()) <= smallest_shift:
+                return
+
+    def predict(self, X: Any) -> Array:
+        """The index (n_samples,) of the nearest centre."""
+        X = self._check(X)
+        return _assign(X, None, self.cluster_centers_)[0]
+
+    def transform(self, X: Any) -> Array:
+        """Distances |x - c| (n_samples, n_clusters) to every centre."""
+        X = self._check(X)
+        xp, centers = get_xp(X), self.cluster_centers_
+        return xp.concatenate(blocks.map(lambda x: xp.sqrt(squared_distances(x, centers)).astype(x.dtype), X))
+
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:
+        """``fit(X).labels_``."""
+        return self.fit(X, sample_weight=sample_weight).labels_
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """-J on X: higher is better."""
+        X = self._check(X)
+        return -_assign(X, _check_weight(sample_weight, X), self.cluster_centers_)[1]
+
+    def _check_data(self, X: Any, sample_weight: Any) -> tuple[Array, Array | None, Array | None]:
+        """Parameters checked; X, weights or None, starting centres or None, all on the backend."""
+        k = check_integer(self.n_clusters, "n_clusters")
+        check_integer(self.n_init, "n_init")
+        check_integer(self.max_iter, "max_iter")
+        check_number(self.tol, "tol", minimum=0)
+        X = self._check_fit(X)
+        weight = _check_weight(sample_weight, X)
+        n = len(X) if weight is None else int((weight > 0).sum())
+        if n < k:
+            counted = f"n_samples={len(X)}" + ("" if weight is None else f" ({n} of them with a positive weight)")
+            raise ValueError(f"n_clusters={k} is more than {counted}; ask for fewer clusters or pass more rows")
+        if isinstance(self.init, str):
+            check_choice(self.init, "init", _STARTS)
+            return X, weight, None
+        start = check_array(self.init, name="init", xp=get_xp(X), dtype=X.dtype)
+        if start.shape != (k, X.shape[1]):
+            raise ValueError(f"init has shape {tuple(start.shape)}, expected {(k, X.shape[1])}: one row a cluster")
+        return X, weight, start
+
+
+def _check_weight(sample_weight: Any, X: Array) -> Array | None:
+    """``sample_weight`` (n,) in X's type, or None."""
+    if sample_weight is None:
+        return None
+    weight = check_array(sample_weight, name="sample_weight", xp=get_xp(X), dtype=X.dtype, ndim=1)
+    if len(weight) != len(X):
+        raise ValueError(f"sample_weight has {len(weight)} entries, but X has n_samples={len(X)}: pass one a row")
+    if bool((weight < 0).any()):
+        raise ValueError("sample_weight has negative entries; a weight counts a row w times, pass 0 to leave it out")
+    if not bool((weight > 0).any()):
+        raise ValueError("sample_weight is zero everywhere: there is nothing to cluster")
+    return weight
+
+
+def _weighted_sum(X: Array, weight: Array | None) -> Array:
+    """sum_i w_i x_i (d,) in float64."""
+    if weight is None:
+        return blocks.sum(lambda x: x.sum(axis=0, dtype=np.float64), X)
+    return blocks.sum(lambda x, w: (x * w[:, None]).sum(axis=0, dtype=np.float64), X, weight)
+
+
+def _assign(X: Array, weight: Array | None, centers: Array) -> tuple[Array, float]:
+    """The nearest of ``centers`` for every row of X (n,), and J, both in float64 whatever the type of X."""
+
+    def block(x: Array, w: Array | None = None) -> tuple[Array, Array]:
+        labels = squared_distances(x, centers).argmin(axis=1)
+        cost = ((x - centers[labels].astype(np.float64)) ** 2).sum(axis=1)
+        return labels, (cost if w is None else cost * w).sum()
+
+    found = blocks.map(block, X) if weight is None else blocks.map(block, X, weight)
+    return get_xp(X).concatenate([labels for labels, _ in found]), float(sum(cost for _, cost in found))
