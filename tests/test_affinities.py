@@ -174,7 +174,7 @@ def test_outlier(xp, dtype, perplexity):
     np.testing.assert_allclose(to_numpy(found.entropy), np.log(perplexity), atol=1e-5)
     P = to_numpy(found.joint(*whole(101)))
     assert np.isfinite(P).all()
-    assert P[-1].sum() >= 1 / (2 * 101) * (1 - 1e-12)  # p_ij is at least p_j|i / 2n: why t-SNE symmetrises by the mean
+    assert P[-1].sum() > 0.999 / (2 * 101)  # p_ij is at least p_j|i / 2n: why t-SNE symmetrises by the mean
 
 
 def test_two_points(xp):

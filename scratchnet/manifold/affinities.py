@@ -12,9 +12,11 @@ for, so nothing here holds n^2 numbers.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from scratchnet import blocks
 from scratchnet.backend import Array, get_xp
 
 _BLOCK = 256  # rows of distances at a time
@@ -36,7 +38,7 @@ class Distances:
     """
 
     def __init__(self, X: Array, metric: str) -> None:
-        self.metric = metric
+        self.metric, self.dtype = metric, X.dtype
         if metric == "precomputed":
             _check_distances(X)
         self.origin = X.mean(axis=0, dtype=np.float64) if metric == "euclidean" else None
@@ -107,11 +109,11 @@ class Affinities:
         return len(self.beta)
 
     def conditional(self, rows: slice, columns: slice) -> Array:
-        """p_j|i for i in ``rows``, j in ``columns``; float64."""
+        """p_j|i for i in ``rows``, j in ``columns``, in the dtype of the points."""
         return self._gaussian(self._distances(rows, columns), rows)
 
     def joint(self, rows: slice, columns: slice) -> Array:
-        """p_ij = (p_j|i + p_i|j) / 2n for i in ``rows``, j in ``columns``; float64."""
+        """p_ij = (p_j|i + p_i|j) / 2n for i in ``rows``, j in ``columns``, in the dtype of the points."""
         d = self._distances(rows, columns)
         p = self._gaussian(d, rows) + self._gaussian(d.T, columns).T
         p /= 2 * len(self)
@@ -123,7 +125,7 @@ class Affinities:
         return d
 
     def _gaussian(self, d: Array, rows: slice) -> Array:
-        return _gaussian(d, self.beta[rows], self.nearest[rows], self.log_z[rows])
+        return _gaussian(d, self.beta[rows], self.nearest[rows], self.log_z[rows], self.distances.dtype)
 
 
 def affinities(distances: Distances, perplexity: float) -> Affinities:
@@ -140,26 +142,28 @@ def affinities(distances: Distances, perplexity: float) -> Affinities:
             f"perplexity={perplexity:g} must be between 1 and n_samples - 1 = {n - 1}: it is the effective number of "
             f"neighbours, and each of the n_samples={n} samples has {n - 1}"
         )
-    found = []
-    for start in range(0, n, _BLOCK):
-        d = distances.block(distances.points[start : start + _BLOCK], slice(0, n))
+
+    def search(points: Array, rows: Array) -> tuple[Array, ...]:
+        d, start = distances.block(points, slice(0, n)), int(rows[0])
         _set_self(d, start, 0, np.inf)
         nearest = d.min(axis=1)
         _set_self(d, start, 0, nearest)
-        found.append((nearest, *calibrate(d, perplexity, others=n - 1)))
+        return nearest, *calibrate(d, perplexity, n - 1, distances.dtype)
+
+    found = blocks.map(search, distances.points, xp.arange(n), size=_BLOCK)
     nearest, beta, log_z, entropy = (xp.concatenate(part) for part in zip(*found, strict=True))
     return Affinities(distances, beta, nearest, log_z, entropy)
 
 
 def affinities_to(distances: Distances, X_new: Array, perplexity: float) -> Array:
-    """(m, n): p_j|i of new points i over the old points j; float64."""
+    """(m, n): p_j|i of new points i over the old points j, in the dtype of the old."""
     d = distances.block(distances.prepare(X_new), slice(0, len(distances)))
     nearest = d.min(axis=1)
-    beta, log_z, _ = calibrate(d, perplexity, others=len(distances))
-    return _gaussian(d, beta, nearest, log_z)
+    beta, log_z, _ = calibrate(d, perplexity, len(distances), distances.dtype)
+    return _gaussian(d, beta, nearest, log_z, distances.dtype)
 
 
-def calibrate(d: Array, perplexity: float, others: int) -> tuple[Array, Array, Array]:
+def calibrate(d: Array, perplexity: float, others: int, dtype: Any) -> tuple[Array, Array, Array]:
     """(beta, log_z, entropy), each (r,), such that every row's entropy is log(perplexity).
 
     Newton's method on s = log(beta): H = log Z + beta E[d], dH/ds = -beta^2 Var[d], kept inside a bracket. H falls with
@@ -171,42 +175,51 @@ def calibrate(d: Array, perplexity: float, others: int) -> tuple[Array, Array, A
     d : (r, n)
         Squared distances. A row that contains its own point has the smallest other distance there, and ``others`` is
         then n - 1: the entry counts as exp(0) = 1 in Z and as nothing elsewhere, so it is easily taken out again.
+    dtype : dtype
+        Of the exponentials; they are summed in float64.
     """
     xp = get_xp(d)
     itself = d.shape[1] - others
     nearest = d.min(axis=1, keepdims=True)
     scale = (d.sum(axis=1, keepdims=True) - itself * nearest) / others  # the mean squared distance
     scale = xp.where(scale > 0, scale, 1.0)
-    t = (d - nearest) / scale
+    t = ((d - nearest) / scale).astype(dtype)
     target = float(np.log(perplexity))
 
-    s = xp.zeros(len(d))
+    found = xp.empty((3, len(d)))  # beta, log z, entropy
+    rows = xp.arange(len(d))  # those still searching
+    s = xp.full(len(d), 2 / 3 * np.log(others / perplexity))  # as for points that fill three dimensions
     low, high = xp.full(len(d), -1e3), xp.full(len(d), 1e3)
     for _ in range(_MAX_ITER):
         beta = xp.exp(s)
-        e = xp.exp(-beta[:, None] * t)
-        z = e.sum(axis=1) - itself
+        e = xp.exp(t * -beta[:, None].astype(dtype))
+        z = e.sum(axis=1, dtype=np.float64) - itself
         e *= t
-        mean = e.sum(axis=1) / z
-        variance = xp.einsum("ij,ij->i", e, t) / z - mean**2
+        mean = e.sum(axis=1, dtype=np.float64) / z
+        e *= t
+        variance = e.sum(axis=1, dtype=np.float64) / z - mean**2
         entropy = xp.log(z) + beta * mean
+        found[:, rows] = xp.stack([beta, xp.log(z), entropy])
         error = entropy - target
-        done = (xp.abs(error) < _TOLERANCE) | ((error > 0) & (s >= _LARGEST))
-        if bool(done.all()):
-            break
         low, high = xp.where(error > 0, s, low), xp.where(error < 0, s, high)
         newton = error / xp.maximum(beta**2 * variance, 1e-300)
         step = s + xp.clip(newton, -3, 3)
         step = xp.where((step > low) & (step < high), step, (low + high) / 2)
-        s = xp.where(done, s, xp.minimum(step, _LARGEST))
-    return beta / scale[:, 0], xp.log(z), entropy
+        searching = (xp.abs(error) >= _TOLERANCE) & ((error < 0) | (s < _LARGEST))
+        if not bool(searching.any()):
+            break
+        s = xp.minimum(step, _LARGEST)
+        rows, s, low, high, t = (a[searching] for a in (rows, s, low, high, t))
+    beta, log_z, entropy = found
+    return beta / scale[:, 0], log_z, entropy
 
 
-def _gaussian(d: Array, beta: Array, nearest: Array, log_z: Array) -> Array:
-    """exp(-beta_i (d_ij - nearest_i)) / Z_i."""
-    p = nearest[:, None] - d
-    p *= beta[:, None]
-    p -= log_z[:, None]
+def _gaussian(d: Array, beta: Array, nearest: Array, log_z: Array, dtype: Any) -> Array:
+    """exp(-beta_i (d_ij - nearest_i)) / Z_i; the exponent in float64."""
+    exponent = nearest[:, None] - d
+    exponent *= beta[:, None]
+    exponent -= log_z[:, None]
+    p = exponent.astype(dtype)
     return get_xp(d).exp(p, out=p)
 
 

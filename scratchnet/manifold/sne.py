@@ -35,7 +35,8 @@ import numpy as np
 from scratchnet.backend import Array, RandomState, Rng, asarray, get_xp
 from scratchnet.base import Estimator, check_array, check_choice, check_integer, check_number, progress
 from scratchnet.decomposition import PCA
-from scratchnet.manifold.affinities import Distances, affinities, affinities_to
+from scratchnet.manifold.affinities import Affinities, Distances, affinities, affinities_to
+from scratchnet.manifold.tiles import TiledObjective
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Kernels
@@ -101,7 +102,20 @@ def kl_gradient(Y: Array, P: Array, kernel: Kernel, by_row: bool = False, exagge
     ``exaggeration`` multiplies P, and with it the attraction, without P being changed.
     """
     xp, s = get_xp(Y, P), _squared_distances(Y, Y)
-    S = (exaggeration * P - xp.exp(_log_similarities(kernel.log_weight(s), by_row))) * kernel.slope(s)
+    Q = xp.exp(_log_similarities(kernel.log_weight(s), by_row))
+    return _spring_forces(Y, (exaggeration * P - Q) * kernel.slope(s))
+
+
+def kl_forces(Y: Array, P: Array, kernel: Kernel, by_row: bool = False) -> tuple[Array, Array]:
+    """The two parts of :func:`kl_gradient`, each (n, k): the attraction by P, and the repulsion by -Q."""
+    xp, s = get_xp(Y, P), _squared_distances(Y, Y)
+    slope = kernel.slope(s)
+    Q = xp.exp(_log_similarities(kernel.log_weight(s), by_row))
+    return _spring_forces(Y, P * slope), -_spring_forces(Y, Q * slope)
+
+
+def _spring_forces(Y: Array, S: Array) -> Array:
+    """2 sum_j (S_ij + S_ji) (y_i - y_j)."""
     S = S + S.T
     return 2 * (S.sum(axis=1)[:, None] * Y - S @ Y)
 
@@ -135,6 +149,9 @@ class Objective:
 
     def gradient(self, Y: Array, exaggeration: float = 1.0) -> Array:
         return kl_gradient(Y, self.P, self.kernel, self.by_row, exaggeration)
+
+    def forces(self, Y: Array) -> tuple[Array, Array]:
+        return kl_forces(Y, self.P, self.kernel, self.by_row)
 
 
 @dataclass(frozen=True)
@@ -289,12 +306,10 @@ class _NeighbourEmbedding(Estimator):
         self._distances = Distances(X, self.metric)
         found = affinities(self._distances, perplexity)
         self.beta_ = found.beta.astype(dtype)
-        everyone = slice(0, n)
-        P = (found.conditional if self._by_row else found.joint)(everyone, everyone).astype(dtype)
         if self.verbose:
             print(f"{type(self).__name__}: {n} samples, learning rate {self.learning_rate_:g}")
         for state in descend(
-            Objective(P, kernel, self._by_row),
+            self._objective(found, kernel),
             Y,
             learning_rate=self.learning_rate_,
             max_iter=max_iter,
@@ -318,6 +333,15 @@ class _NeighbourEmbedding(Estimator):
         P = P.astype(old.dtype)
         states = descend(FrozenObjective(P, self._kernel(), old), P @ old, learning_rate=0.1, max_iter=250)
         return deque(states, maxlen=1)[0].embedding
+
+    def _objective(self, found: Affinities, kernel: Kernel) -> Objective | TiledObjective:
+        """Cost and gradient of the embedding: by tiles where P is symmetric and in the host's memory, else dense."""
+        everyone = slice(0, len(found))
+        if self._by_row:
+            return Objective(found.conditional(everyone, everyone), kernel, by_row=True)
+        if get_xp(found.beta) is not np:
+            return Objective(found.joint(everyone, everyone), kernel)
+        return TiledObjective(found.joint, len(found), getattr(kernel, "dof", None), found.distances.dtype)
 
     def _rate(self, n: int, exaggeration: float) -> float:
         if self.learning_rate == "auto":

@@ -1,0 +1,147 @@
+"""The gradient of t-SNE and of symmetric SNE, exact, on all cores, with half of n^2 numbers.
+
+The formulas are those of :mod:`scratchnet.manifold.sne`, whose dense version is the reference that this one is tested
+against. P is symmetric, so it is cut into tiles of which the upper triangle is kept, and each tile serves both its rows
+and its columns. Within a tile every step is one call of NumPy on an array that stays in the cache:
+
+- 1 + s_ij is one product of rank k + 2: [y_i, |y_i|^2, 1] [-2 y_j, 1, 1 + |y_j|^2]';
+- sum_j m_ij (y_i - y_j) = y_i (M 1)_i - (M Y)_i is one product of M with each column of [Y, 1];
+- Z, the sum of all w_ij, is known after the last tile only, so attraction and repulsion are summed apart.
+
+Tiles run on threads and are added up in their order: the same bits for any number of threads. The size of a tile moves
+the last bits, because it decides what is added first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from scratchnet import blocks
+from scratchnet.backend import Array
+
+TILE = 512  # rows and columns; at 256 two threads wait for the interpreter, at 1024 tiles leave the cache
+
+
+class TiledObjective:
+    """KL(P || Q) over all pairs and its gradient, for NumPy arrays.
+
+    Parameters
+    ----------
+    joint : callable
+        ``joint(rows, columns)`` gives p_ij for two slices; it is asked once for each tile.
+    n : int
+        Number of points.
+    dof : float or None
+        Degrees of freedom of Student's t; None is the Gaussian.
+    dtype : dtype
+        Of P, and of the computation.
+    """
+
+    def __init__(self, joint: Callable[[slice, slice], Array], n: int, dof: float | None, dtype: Any) -> None:
+        self.n, self.dof, self.dtype = n, dof, np.dtype(dtype)
+        count = -(-n // TILE)
+        parts = [slice(a, b) for a, b in pairwise(n * i // count for i in range(count + 1))]  # cut evenly
+        self._places = [(rows, columns) for i, rows in enumerate(parts) for columns in parts[i:]]
+        self._scratch: list[Array] = []  # two tiles for each thread
+        self._tiles: list[Array] = self._map(lambda i, rows, columns: joint(rows, columns).astype(self.dtype))
+
+    def _map(self, function: Callable[[int, slice, slice], Any]) -> list[Any]:
+        """``function(i, rows, columns)`` of every tile, on threads; the results in order."""
+        return blocks.map(lambda i: function(int(i[0]), *self._places[int(i[0])]), np.arange(len(self._places)), size=1)
+
+    # -- gradient -----------------------------------------------------------------------------------------------------
+
+    def gradient(self, Y: Array, exaggeration: float = 1.0) -> Array:
+        """The derivative (n, k) by Y, with P multiplied by ``exaggeration``."""
+        attraction, repulsion = self.forces(Y)
+        attraction *= exaggeration
+        attraction += repulsion
+        return attraction
+
+    def forces(self, Y: Array) -> tuple[Array, Array]:
+        """The parts of the gradient, 4 sum_j p_ij f_ij (y_i - y_j) and -4 sum_j q_ij f_ij (y_i - y_j), each (n, k)."""
+        left, right, points = self._factors(Y)
+        # Student's 1 + s/dof is at least 1; far from the origin rounding could take it to 0
+        clip = self.dof is not None and float(left[:, -2].max()) * np.finfo(self.dtype).eps > 1e-2
+        sums, z = np.zeros((2, *points.shape), self.dtype), 0.0
+        tiles = self._map(lambda i, rows, columns: self._tile(i, rows, columns, left, right, points, clip))
+        for (rows, columns), (*products, weight) in zip(self._places, tiles, strict=True):
+            z += weight if rows == columns else 2 * weight
+            for total, (of_rows, of_columns) in zip(sums, products, strict=True):
+                total[:, rows] += of_rows
+                if rows != columns:
+                    total[:, columns] += of_columns
+        sums[1] /= -z
+        constant = 4.0 if self.dof is None else 2 * (self.dof + 1) / self.dof  # 4 times that of f
+        attraction, repulsion = constant * (sums[:, -1:] * points[:-1] - sums[:, :-1])
+        return np.ascontiguousarray(attraction.T), np.ascontiguousarray(repulsion.T)
+
+    def _tile(
+        self, i: int, rows: slice, columns: slice, left: Array, right: Array, points: Array, clip: bool
+    ) -> tuple[Any, Any, float]:
+        """M [Y, 1] and M' [Y, 1] for M = p f, the same for M = w f, and sum w; f without its constant factor."""
+        P, dof = self._tiles[i], self.dof
+        scratch = self._scratch.pop() if self._scratch else np.empty((2, TILE * TILE), self.dtype)
+        T, M = scratch[:, : P.size].reshape(2, *P.shape)
+        here, there = points[:, rows], points[:, columns]
+
+        def products(M: Array) -> tuple[list[Array], list[Array]]:
+            return [M @ y for y in there], [y @ M for y in here] if rows != columns else []
+
+        np.matmul(left[rows], right[:, columns], out=T)
+        if dof is None:
+            np.exp(np.negative(T, out=T), out=T)  # w; f = 1
+        else:
+            if clip:
+                np.maximum(T, 1, out=T)
+            np.divide(1, T, out=T)  # f
+        if rows == columns:
+            np.fill_diagonal(T, 0)
+        attraction = products(P if dof is None else np.multiply(P, T, out=M))
+        W = T if dof is None or dof == 1 else np.power(T, (dof + 1) / 2, out=M)
+        z = float((W @ there[-1]).sum(dtype=np.float64))
+        repulsion = products(W if dof is None else np.multiply(W, T, out=T))
+        self._scratch.append(scratch)
+        return attraction, repulsion, z
+
+    def _factors(self, Y: Array) -> tuple[Array, Array, Array]:
+        """left (n, k + 2) and right (k + 2, n), whose product is 1 + s/dof, or s - min s; and [Y, 1]' (k + 1, n)."""
+        Y = (Y - Y.mean(axis=0)).astype(self.dtype)  # near the origin the product loses least
+        one, scale, offset = np.ones_like(Y[:, :1]), *((1.0, 0.0) if self.dof is None else (1 / self.dof, 1.0))
+        square = scale * (Y**2).sum(axis=1, keepdims=True)
+        left = np.hstack([Y, square, one])
+        right = np.ascontiguousarray(np.hstack([-2 * scale * Y, one, square + offset]).T)
+        if self.dof is None:  # relative to the nearest pair, or all weights could vanish
+            right[-1] -= min(self._map(lambda i, rows, columns: _nearest(left[rows] @ right[:, columns], rows == columns)))
+        return left, right, np.ascontiguousarray(np.hstack([Y, one]).T)
+
+    # -- cost ---------------------------------------------------------------------------------------------------------
+
+    def kl(self, Y: Array) -> float:
+        """KL(P || Q) = sum_ij p_ij (log p_ij - log w_ij) + log Z in nats, summed in float64."""
+        left, right, _ = self._factors(Y)
+        parts = self._map(lambda i, rows, columns: self._kl_tile(i, left[rows] @ right[:, columns], rows == columns))
+        cost, z = np.sum(parts, axis=0)
+        return float(cost + np.log(z))
+
+    def _kl_tile(self, i: int, T: Array, diagonal: bool) -> tuple[float, float]:
+        """The tile's sum of p (log p - log w), and its sum of w."""
+        P, T = self._tiles[i].astype(np.float64), T.astype(np.float64)
+        log_w = -T if self.dof is None else -(self.dof + 1) / 2 * np.log(np.maximum(T, 1))
+        if diagonal:
+            np.fill_diagonal(log_w, -np.inf)
+        there = P > 0
+        cost = float((P * (np.log(np.where(there, P, 1)) - np.where(there, log_w, 0))).sum())
+        z = float(np.exp(log_w).sum())
+        return (cost, z) if diagonal else (2 * cost, 2 * z)
+
+
+def _nearest(s: Array, diagonal: bool) -> float:
+    """The smallest s_ij of a tile, i != j."""
+    if diagonal:
+        np.fill_diagonal(s, np.inf)
+    return float(s.min())
