@@ -11,7 +11,7 @@ import inspect
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
@@ -44,7 +44,7 @@ class Estimator:
     n_features_in_: int
     feature_names_in_: np.ndarray
     _estimator_type: str | None = None  # "clusterer", "classifier" or None; read by scikit-learn's tools
-    _requires_y = False
+    _requires_y: ClassVar[bool] = False
 
     # -- parameters ---------------------------------------------------------------------------------------------------
 

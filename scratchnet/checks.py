@@ -12,7 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from scratchnet.autoencoders import VAE, Autoencoder, ConditionalVAE
+from scratchnet.autoencoders import (
+    VAE,
+    Autoencoder,
+    ConditionalVAE,
+    ContractiveAutoencoder,
+    DenoisingAutoencoder,
+    KSparseAutoencoder,
+    SparseAutoencoder,
+)
 from scratchnet.backend import Array, Rng, asarray
 from scratchnet.manifold.sne import Kernel, Student, kl_divergence, kl_gradient
 from scratchnet.nn import (
@@ -27,6 +35,7 @@ from scratchnet.nn import (
     Sigmoid,
     Softplus,
     Tanh,
+    TopK,
     bce,
     bce_grad,
     bce_with_logits,
@@ -59,7 +68,7 @@ class Case:
 
 def cases() -> Iterator[Case]:
     """All cases, in the order of the table."""
-    for layer in (Dense(5, 4), ReLU(), LeakyReLU(0.1), Sigmoid(), Tanh(), Softplus()):
+    for layer in (Dense(5, 4), ReLU(), LeakyReLU(0.1), Sigmoid(), Tanh(), Softplus(), TopK(2)):
         yield Case(repr(layer), lambda layer=layer: _layer(layer, 5))  # type: ignore[misc]
     deep = Sequential(Dense(5, 7), Tanh(), Dense(7, 6), ReLU(), Dense(6, 3), Sigmoid())
     yield Case("Sequential", lambda: _layer(deep, 5))
@@ -155,6 +164,16 @@ def _models() -> Iterator[Case]:
         yield Case(f"Autoencoder, {likelihood}", lambda s=settings: _model(Autoencoder(**s)))  # type: ignore[misc]
         yield Case(f"VAE, {likelihood}", lambda s=settings: _model(VAE(beta=0.7, **s)))  # type: ignore[misc]
         yield Case(f"ConditionalVAE, {likelihood}", lambda s=settings: _model(ConditionalVAE(**s)))  # type: ignore[misc]
+    yield Case("DenoisingAutoencoder", lambda: _model(DenoisingAutoencoder(hidden=(7,), n_latent=3, activation="tanh")))
+    yield Case(
+        "KSparseAutoencoder", lambda: _model(KSparseAutoencoder(hidden=(7,), n_latent=6, activation="tanh", k=2))
+    )
+    for code in ("sigmoid", "tanh"):
+        sparse = SparseAutoencoder(hidden=(7,), n_latent=6, activation="tanh", code_activation=code)
+        yield Case(f"SparseAutoencoder, {code}", lambda sparse=sparse: _model(sparse))  # type: ignore[misc]
+    for code in ("sigmoid", "tanh", "relu"):
+        contractive = ContractiveAutoencoder(n_latent=6, code_activation=code, weight=0.5)
+        yield Case(f"ContractiveAutoencoder, {code}", lambda model=contractive: _model(model))  # type: ignore[misc]
 
 
 def _model(model: Any) -> tuple[Callable[[], Array], Params]:
@@ -168,6 +187,8 @@ def _model(model: Any) -> tuple[Callable[[], Array], Params]:
         inputs.append(model._condition(y, len(x)))
     if isinstance(model, VAE):
         inputs.append(asarray(rng.standard_normal((6, model.n_latent))))
+    if isinstance(model, DenoisingAutoencoder):
+        inputs.append(asarray(rng.uniform(size=x.shape)))
     model.gradient(*inputs)
     return lambda: model.loss(*inputs), model.params_
 

@@ -83,15 +83,16 @@ def check(
     if not chosen:
         raise ValueError(f"--only {only!r} matches none of {[case.name for case in cases()]}")
     wrong, worst, n_rows = [], 0.0, 0
-    print(f"{'what':<28}{'gradient by':<16}{'numeric':>14}  {'backward':>14}  {'error':>8}")
+    width = max(len(case.name) for case in chosen) + 2
+    print(f"{'what':<{width}}{'gradient by':<16}{'numeric':>14}  {'backward':>14}  {'error':>8}")
     for case in chosen:
         report = case.check(per_entry=per_entry)
         for name, numeric, analytic, error in report.rows:
             bad = not error < TOLERANCE
-            print(f"{case.name:<28}{name:<16}{numeric:>14.7g}  {analytic:>14.7g}  {error:>8.1e}{'  WRONG' * bad}")
+            print(f"{case.name:<{width}}{name:<16}{numeric:>14.7g}  {analytic:>14.7g}  {error:>8.1e}{'  WRONG' * bad}")
             wrong += [f"{case.name}: {name}"] * bad
         for name in report.kinks:
-            print(f"{case.name:<28}{name:<16}could not be checked: the loss has a kink there  WRONG")
+            print(f"{case.name:<{width}}{name:<16}could not be checked: the loss has a kink there  WRONG")
             wrong.append(f"{case.name}: {name}")
         worst, n_rows = max(worst, report.max_error), n_rows + len(report.rows)
     if wrong:

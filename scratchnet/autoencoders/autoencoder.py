@@ -50,11 +50,16 @@ class Autoencoder(BaseAutoencoder):
         self.encoder_.backward(dcode, need_dx=False)
         return self.params_.grad
 
-    _batch_gradient = gradient
+    def _batch_gradient(self, *batch: Array) -> Array:
+        return self.gradient(*batch)
 
     def _evaluate(self, batch: tuple[Array, ...], noise: Rng) -> dict[str, Array]:
         (x,) = batch
-        output = self.decoder_.forward(self.encoder_.forward(x))
+        return self._measure(x, x)
+
+    def _measure(self, x: Array, seen: Array) -> dict[str, Array]:
+        """Loss and squared error of x reconstructed from what the encoder has ``seen``."""
+        output = self.decoder_.forward(self.encoder_.forward(seen))
         difference = self._likelihood.mean(output) - x
         return {"loss": self._likelihood.nll(output, x), "mse": (difference * difference).mean()}
 

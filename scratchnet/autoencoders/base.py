@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -26,8 +27,11 @@ _CHUNK = 1000  # rows evaluated at once: bounds the memory of transform, score a
 _REBUILT = ("encoder_", "decoder_", "sample_", "params_", "_rng")  # from parameters and theta, after unpickling
 
 
+@dataclass(repr=False, eq=False)
 class BaseAutoencoder(TransformerMixin, Estimator, ABC):
     """An encoder, a decoder, and the loop that trains them.
+
+    A dataclass, because its constructor does what the convention asks of an estimator: it stores, and nothing else.
 
     Attributes set by ``fit``
     -------------------------
@@ -41,52 +45,39 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
         The epoch whose weights the model holds.
     """
 
-    params_: Params
-    encoder_: Sequential
-    decoder_: Sequential
-    history_: History
-    best_epoch_: int
+    hidden: Sequence[int] = (400,)
+    n_latent: int = 20
+    activation: str = "relu"
+    likelihood: str = "bernoulli"
+    epochs: int = 20
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    optimizer: str = "adam"
+    _: KW_ONLY
+    validation_fraction: float = 0.0
+    patience: int | None = None
+    random_state: RandomState = None
+    dtype: str = "float32"
+    backend: str | None = None
+    verbose: int = 0
+
+    params_: Params = field(init=False)
+    encoder_: Sequential = field(init=False)
+    decoder_: Sequential = field(init=False)
+    history_: History = field(init=False)
+    best_epoch_: int = field(init=False)
 
     _outputs_per_latent: ClassVar[int] = 1  # 2 where the encoder gives [mu | logvar]
     _saved_attributes: ClassVar[tuple[str, ...]] = ("n_features_in_", "best_epoch_")
-
-    def __init__(
-        self,
-        hidden: Sequence[int] = (400,),
-        n_latent: int = 20,
-        activation: str = "relu",
-        likelihood: str = "bernoulli",
-        epochs: int = 20,
-        batch_size: int = 128,
-        learning_rate: float = 1e-3,
-        optimizer: str = "adam",
-        validation_fraction: float = 0.0,
-        patience: int | None = None,
-        random_state: RandomState = None,
-        dtype: str = "float32",
-        backend: str | None = None,
-        verbose: int = 0,
-    ) -> None:
-        self.hidden = hidden
-        self.n_latent = n_latent
-        self.activation = activation
-        self.likelihood = likelihood
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.optimizer = optimizer
-        self.validation_fraction = validation_fraction
-        self.patience = patience
-        self.random_state = random_state
-        self.dtype = dtype
-        self.backend = backend
-        self.verbose = verbose
 
     # -- what a model is ----------------------------------------------------------------------------------------------
 
     @abstractmethod
     def _batch_gradient(self, *batch: Array) -> Array:
         """Fill ``params_.grad`` for one batch."""
+
+    def _begin_epoch(self, epoch: int) -> None:
+        """Set what changes with the epoch (from 1): an annealed sparsity, say."""
 
     @abstractmethod
     def _evaluate(self, batch: tuple[Array, ...], noise: Rng) -> dict[str, Array]:
@@ -162,10 +153,10 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
         """Make the two networks and draw their first weights."""
         widths = [int(w) for w in self.hidden]
         condition = getattr(self, "n_condition_", 0)
-        self.encoder_ = self._network(
+        self.encoder_ = self._encoder(
             [self.n_features_in_ + condition, *widths, self._outputs_per_latent * self.n_latent]
         )
-        self.decoder_ = self._network([self.n_latent + condition, *widths[::-1], self.n_features_in_])
+        self.decoder_ = Sequential(*self._layers([self.n_latent + condition, *widths[::-1], self.n_features_in_]))
         self.params_, self._rng = Params(), rng
         self.encoder_.declare(self.params_, "encoder")
         self.decoder_.declare(self.params_, "decoder")
@@ -173,7 +164,11 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
         self.encoder_.bind(self.params_, "encoder")
         self.decoder_.bind(self.params_, "decoder")
 
-    def _network(self, widths: list[int]) -> Sequential:
+    def _encoder(self, widths: list[int]) -> Sequential:
+        """The network from the input to the code; a model whose code is not linear adds its last layer here."""
+        return Sequential(*self._layers(widths))
+
+    def _layers(self, widths: list[int]) -> list[Layer]:
         """Dense, activation, Dense, ..., Dense: the last layer is linear.
 
         Glorot's draw serves all layers, ReLU or not: codes are narrow, and He's, which looks at n_in alone, starts the
@@ -182,7 +177,7 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
         layers: list[Layer] = []
         for n_in, n_out in pairwise(widths[:-1]):
             layers += [Dense(n_in, n_out, glorot_uniform), ACTIVATIONS[self.activation]()]
-        return Sequential(*layers, Dense(widths[-2], widths[-1], glorot_uniform))
+        return [*layers, Dense(widths[-2], widths[-1], glorot_uniform)]
 
     @property
     def _likelihood(self) -> Likelihood:

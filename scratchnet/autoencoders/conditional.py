@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +12,7 @@ from scratchnet.backend import Array, RandomState, asarray, get_xp, to_numpy
 from scratchnet.base import check_array
 
 
+@dataclass(repr=False, eq=False)
 class ConditionalVAE(VAE):
     """A :class:`VAE` whose encoder sees [x | c] and whose decoder sees [z | c], with c made from a property y.
 
@@ -33,10 +35,10 @@ class ConditionalVAE(VAE):
         Width of c.
     """
 
-    classes_: np.ndarray | None
-    n_condition_: int
+    classes_: np.ndarray | None = field(init=False)
+    n_condition_: int = field(init=False)
 
-    _requires_y = True
+    _requires_y: ClassVar[bool] = True
     _saved_attributes: ClassVar[tuple[str, ...]] = (*VAE._saved_attributes, "classes_", "n_condition_")
 
     def loss(self, x: Array, y: Any, eps: Array | None = None) -> Array:  # type: ignore[override]

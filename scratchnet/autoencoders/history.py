@@ -11,6 +11,7 @@ UNITS = {
     "loss": "nats/sample",
     "reconstruction": "nats/sample",
     "kl": "nats/sample",
+    "penalty": "nats",
     "effective_beta": "",
     "active_units": "latents",
     "kl_per_latent": "nats",

@@ -32,6 +32,7 @@ def train(model: Any, data: tuple[Array, ...], held_out: tuple[Array, ...] | Non
     last_good, best, best_loss = params.theta.copy(), params.theta.copy(), np.inf
     for epoch in range(1, model.epochs + 1):
         last_good[...] = params.theta
+        model._begin_epoch(epoch)
         start = time.perf_counter()
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the trace tells instead, with the step
             run_epoch(model, data, xp.asarray(rng.host.permutation(n)), optimizer, trace)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass, field
 from math import log
 from typing import Any, ClassVar
 
@@ -14,6 +14,7 @@ from scratchnet.nn import GaussianSample, kl_normal_entries
 ACTIVE_VARIANCE = 0.01  # a latent is active if its posterior mean varies more than this over the data (Burda 2015)
 
 
+@dataclass(repr=False, eq=False)
 class VAE(BaseAutoencoder):
     """Posterior q(z|x) = N(mu(x), sigma(x)^2), prior p(z) = N(0, I), likelihood p(x|z); minimises
 
@@ -36,47 +37,13 @@ patience, random_state, dtype, backend, verbose
         Latents whose posterior mean has a variance above 0.01 over (up to 2000 of) the training samples.
     """
 
-    active_units_: int
-    sample_: GaussianSample
+    beta: float = field(default=1.0, kw_only=True)
+
+    active_units_: int = field(init=False)
+    sample_: GaussianSample = field(init=False)
 
     _outputs_per_latent: ClassVar[int] = 2
     _saved_attributes: ClassVar[tuple[str, ...]] = (*BaseAutoencoder._saved_attributes, "active_units_")
-
-    def __init__(
-        self,
-        hidden: Sequence[int] = (400,),
-        n_latent: int = 20,
-        activation: str = "relu",
-        likelihood: str = "bernoulli",
-        epochs: int = 20,
-        batch_size: int = 128,
-        learning_rate: float = 1e-3,
-        optimizer: str = "adam",
-        beta: float = 1.0,
-        validation_fraction: float = 0.0,
-        patience: int | None = None,
-        random_state: RandomState = None,
-        dtype: str = "float32",
-        backend: str | None = None,
-        verbose: int = 0,
-    ) -> None:
-        super().__init__(
-            hidden=hidden,
-            n_latent=n_latent,
-            activation=activation,
-            likelihood=likelihood,
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            optimizer=optimizer,
-            validation_fraction=validation_fraction,
-            patience=patience,
-            random_state=random_state,
-            dtype=dtype,
-            backend=backend,
-            verbose=verbose,
-        )
-        self.beta = beta
 
     # -- one batch ----------------------------------------------------------------------------------------------------
     # c is the condition of a ConditionalVAE, (B, n_condition); in a VAE it is None, and [x | c] is x.

@@ -214,6 +214,29 @@ class Softplus(Activation):
         return dx
 
 
+class TopK(Activation):
+    """y = x where x is among the k largest of its row, else 0; of equals those in front are kept.
+
+    The sparse code of a k-sparse autoencoder (Makhzani and Frey 2014). ``k`` may be changed between steps.
+    """
+
+    def __init__(self, k: int) -> None:
+        if k < 1:
+            raise ValueError(f"k={k} must be at least 1")
+        self.k = k
+
+    def forward(self, x: Array) -> Array:
+        order = get_xp(x).argsort(-x, axis=1, kind="stable")
+        self.kept = order.argsort(axis=1) < self.k  # the place of each entry in its row, by size
+        return get_xp(x).multiply(x, self.kept, out=self._like("y", x))
+
+    def backward(self, dy: Array, need_dx: bool = True) -> Array:  # (2.7) dx = dy where kept, else 0
+        return get_xp(dy).multiply(dy, self.kept, out=self._like("dx", dy)) if need_dx else None
+
+    def __repr__(self) -> str:
+        return f"TopK({self.k})"
+
+
 class Sequential(Layer):
     """Layers one after the other; parameters are named by position: ``0.W``, ``0.b``, ``2.W``, ... (activations
     count)."""

@@ -11,16 +11,18 @@ import numpy as np
 
 OUT = Path(__file__).parents[2] / "scratchnet" / "testing" / "cupy_names.txt"
 # submodules, files and printing: nothing that computing code may use
-SKIP = {"random", "linalg", "fft", "testing", "exceptions", "lib", "emath", "show_config", "save", "savez", "load"}
+SKIP = frozenset(
+    {"random", "linalg", "fft", "testing", "exceptions", "lib", "emath", "show_config", "save", "savez", "load"}
+)
 SKIP |= {"savez_compressed", "loadtxt", "genfromtxt", "fromfile", "savetxt", "typing", "polynomial", "char", "core"}
 
 
-def shared(ours: object, theirs: object) -> list[str]:
-    return sorted(n for n in dir(ours) if not n.startswith("_") and hasattr(theirs, n) and n not in SKIP)
+def shared(ours: object, theirs: object, skip: frozenset[str] = frozenset()) -> list[str]:
+    return sorted(n for n in dir(ours) if not n.startswith("_") and hasattr(theirs, n) and n not in skip)
 
 
 sections = {
-    "module": shared(cupy, np),
+    "module": shared(cupy, np, SKIP),
     "ndarray": shared(cupy.ndarray, np.ndarray),
     "linalg": shared(cupy.linalg, np.linalg),
     "generator": shared(cupy.random.Generator, np.random.Generator),
