@@ -8,19 +8,30 @@ from scratchnet.backend import Array, get_xp
 
 
 def squared_distances(X: Array, Y: Array) -> Array:
-    """|x_i - y_j|^2 = |x_i|^2 - 2 x_i y_j' + |y_j|^2, (n, m) in float64, never negative.
+    """|x_i - y_j|^2 (n, m) in float64, never negative, for X (n, d) and Y (m, d)."""
+    return DistancesTo(Y)(X)
 
-    One matrix product, relative to the mean of Y: far from the origin the three terms would cancel.
 
-    Parameters
-    ----------
-    X : (n, n_features)
-    Y : (m, n_features)
+class DistancesTo:
+    """Squared distances to the rows of Y (m, d), for many blocks of rows: |x - y|^2 = |x|^2 - 2 x y' + |y|^2.
+
+    One matrix product in float64, relative to an origin amid Y: far from it the three terms would cancel. The origin is
+    made of values that occur in Y, so data on a grid, such as integers, stay on one, and equal distances come out equal.
     """
-    xp, origin = get_xp(X, Y), Y.mean(axis=0, dtype=np.float64)
-    X, Y = X - origin, Y - origin
-    d = X @ Y.T
-    d *= -2
-    d += (X**2).sum(axis=1)[:, None]
-    d += (Y**2).sum(axis=1)
-    return xp.maximum(d, 0, out=d)
+
+    def __init__(self, Y: Array) -> None:
+        xp, mean = get_xp(Y), Y.mean(axis=0, dtype=np.float64)
+        nearest_to_mean = xp.abs(Y - mean).argmin(axis=0)
+        self.origin = xp.take_along_axis(Y, nearest_to_mean[None], axis=0).astype(np.float64)
+        self.Y = Y - self.origin
+        self.size = (self.Y**2).sum(axis=1)
+
+    def __call__(self, X: Array, first: int = 0) -> Array:
+        """|x_i - y_j|^2 (n, m - first) for X (n, d) and j >= first."""
+        xp = get_xp(X, self.Y)
+        X = X - self.origin
+        d = X @ self.Y[first:].T
+        d *= -2
+        d += (X**2).sum(axis=1)[:, None]
+        d += self.size[first:]
+        return xp.maximum(d, 0, out=d)

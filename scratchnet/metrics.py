@@ -13,7 +13,7 @@ import numpy as np
 from scratchnet import blocks
 from scratchnet.backend import Array, get_xp, to_numpy
 from scratchnet.base import check_array, check_integer
-from scratchnet.distances import squared_distances
+from scratchnet.distances import DistancesTo
 from scratchnet.neighbors import check_labels, count_votes, nearest_neighbors
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -143,10 +143,11 @@ def silhouette(X: Any, labels: Any) -> float:
     own = xp.asarray(codes)
     members = (own[:, None] == xp.arange(k)).astype(np.float64)
     sizes = members.sum(axis=0)
+    distances = DistancesTo(X)
 
     def block(x: Array, own: Array, row: Array) -> Array:
         here = xp.arange(len(x))
-        d = xp.sqrt(squared_distances(x, X))
+        d = xp.sqrt(distances(x))
         d[here, row] = 0  # rounding may leave more
         to_cluster = d @ members
         others = sizes[own] - 1
@@ -182,9 +183,10 @@ def trustworthiness(X: Any, Z: Any, n_neighbors: int = 5) -> float:
     if len(Z) != n:
         raise ValueError(f"X has {n} rows and Z {len(Z)}; they must hold the same points")
     k = check_integer(n_neighbors, "n_neighbors", maximum=max((n - 1) // 2, 1))
+    distances = DistancesTo(X)
 
     def block(x: Array, row: Array, neighbors: Array) -> Array:
-        d = squared_distances(x, X)
+        d = distances(x)
         d[xp.arange(len(x)), row] = np.inf
         to_neighbors = xp.take_along_axis(d, neighbors, axis=1)
         excess = 0

@@ -10,7 +10,7 @@ import numpy as np
 from scratchnet import blocks
 from scratchnet.backend import Array, asarray, get_xp, to_numpy
 from scratchnet.base import DataConversionWarning, Estimator, as_scikit_learn_knows, check_integer
-from scratchnet.distances import squared_distances
+from scratchnet.distances import DistancesTo
 
 
 def nearest_neighbors(X: Array, n_neighbors: int, among: Array | None = None) -> tuple[Array, Array]:
@@ -28,10 +28,11 @@ def nearest_neighbors(X: Array, n_neighbors: int, among: Array | None = None) ->
     """
     others = X if among is None else among
     xp, m = get_xp(X, others), len(others)
+    distances = DistancesTo(others)
     k = check_integer(n_neighbors, "n_neighbors", maximum=m - (among is None))
 
     def block(x: Array, row: Array) -> tuple[Array, Array]:
-        d = squared_distances(x, others)
+        d = distances(x)
         if among is None:
             d[xp.arange(len(x)), row] = np.inf
         found = xp.argpartition(d, k - 1, axis=1)[:, :k] if k < m else xp.broadcast_to(xp.arange(m), d.shape)

@@ -23,7 +23,7 @@ from scratchnet.base import (
 )
 from scratchnet.cluster.lloyd import Lloyd
 from scratchnet.cluster.seeding import kmeans_plusplus, random_rows
-from scratchnet.distances import squared_distances
+from scratchnet.distances import DistancesTo
 
 _STARTS = {"k-means++": kmeans_plusplus, "random": random_rows}
 
@@ -196,8 +196,8 @@ class KMeans(TransformerMixin, Estimator):
     def transform(self, X: Any) -> Array:
         """Distances |x - c| (n_samples, n_clusters) to every centre."""
         X = self._check(X)
-        xp, centers = get_xp(X), self.cluster_centers_
-        return xp.concatenate(blocks.map(lambda x: xp.sqrt(squared_distances(x, centers)).astype(x.dtype), X))
+        xp, distances = get_xp(X), DistancesTo(self.cluster_centers_)
+        return xp.concatenate(blocks.map(lambda x: xp.sqrt(distances(x)).astype(x.dtype), X))
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:
         """``fit(X).labels_``."""
@@ -252,9 +252,10 @@ def _weighted_sum(X: Array, weight: Array | None) -> Array:
 
 def _assign(X: Array, weight: Array | None, centers: Array) -> tuple[Array, float]:
     """The nearest of ``centers`` for every row of X (n,), and J, both in float64 whatever the type of X."""
+    distances = DistancesTo(centers)
 
     def block(x: Array, w: Array | None = None) -> tuple[Array, Array]:
-        labels = squared_distances(x, centers).argmin(axis=1)
+        labels = distances(x).argmin(axis=1)
         cost = ((x - centers[labels].astype(np.float64)) ** 2).sum(axis=1)
         return labels, (cost if w is None else cost * w).sum()
 

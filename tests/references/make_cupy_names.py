@@ -27,6 +27,6 @@ sections = {
     "linalg": shared(cupy.linalg, np.linalg),
     "generator": shared(cupy.random.Generator, np.random.Generator),
 }
-head = f"# Public names that CuPy {cupy.__version__} shares with NumPy; written by tests/references/{Path(__file__).name}\n"
+head = f"# Names that CuPy {cupy.__version__} shares with NumPy; written by tests/references/{Path(__file__).name}\n"
 body = "".join(f"[{name}]\n{textwrap.fill(' '.join(names), 118)}\n" for name, names in sections.items())
 OUT.write_text(head + body)
