@@ -1,0 +1,298 @@
+"""Chapter conditional VAE: a style through all classes, samples by request, a style borrowed, a property dialled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from scratchnet import plots
+from scratchnet.autoencoders import ConditionalVAE
+from scratchnet.backend import Rng, asarray, to_numpy
+from scratchnet.neighbors import KNeighborsClassifier
+from scratchnet.tour.data import TourData, first_of_each, train
+from scratchnet.tour.report import Chapter, LeftOut, Number, Picture, Section, Table, Tell
+
+HIDDEN, N_LATENT, RATE = (256, 256), 5, 2e-3  # a small code: a large one would have room for the class itself
+EPOCHS, PROPERTY_EPOCHS = 20, 12
+MOST = 10  # classes shown
+N_EACH = 50  # samples a class that the classifier judges
+IMPORT = "from scratchnet.autoencoders import ConditionalVAE"
+FIT = f"model = ConditionalVAE(hidden={HIDDEN}, n_latent={N_LATENT}, learning_rate={RATE:g})\nmodel.fit(X, y)"
+
+
+def _run(data: TourData, seed: int, tell: Tell) -> Iterator[Section | LeftOut]:
+    if data.y is None or data.y_test is None:
+        for name in ("training", "styles", "samples", "transfer"):
+            yield LeftOut(name, "the condition is a class, and there are no labels")
+    else:
+        model = ConditionalVAE(hidden=HIDDEN, n_latent=N_LATENT, learning_rate=RATE, epochs=EPOCHS, random_state=seed)
+        train(model, tell, data.X, data.y, validation=(data.X_test, data.y_test))
+        judge = KNeighborsClassifier(3).fit(data.X, data.y)
+        yield _training(data, model)
+        yield _styles(data, model, judge, seed) if data.shape else LeftOut("styles", "its pictures need images")
+        yield _samples(data, model, judge, seed)
+        yield _transfer(data, model, judge) if data.shape else LeftOut("transfer", "its pictures need images")
+    yield _property(data, seed, tell) if data.shape else LeftOut("property", "the slant is one of images")
+
+
+def _training(data: TourData, model: ConditionalVAE) -> Section:
+    last = model.history_[-1]
+    right = float(model.elbo(data.X_test, data.y_test).mean())
+    wrong = float(model.elbo(data.X_test, (data.y_test + 1) % data.n_classes).mean())
+    return Section(
+        "training",
+        says=f"""<p>The class is given to the encoder and to the decoder, as a row of zeros with a one. The code
+            need not hold it any more, and is free for everything else: slant, thickness, style. Layers:
+            {data.n_features} + {data.n_classes} – {HIDDEN[0]} – {HIDDEN[1]} – {N_LATENT}, and {N_LATENT} +
+            {data.n_classes} – {HIDDEN[1]} – {HIDDEN[0]} – {data.n_features}. The code is kept small: a large one
+            has room for the class, and the decoder would not listen.</p>
+            <p class="formula">log <i>p</i>(<i>x</i>|<i>y</i>) ≥ E[log <i>p</i>(<i>x</i>|<i>z</i>, <i>y</i>)] −
+            KL(<i>q</i>(<i>z</i>|<i>x</i>, <i>y</i>)‖N(0, I))</p>""",
+        pictures=[
+            Picture(
+                plots.history(model.history_),
+                "Loss on training and held-out data, reconstruction and KL over the epochs, in nats a sample.",
+            )
+        ],
+        numbers={
+            "loss": Number("loss, training data (the first 2,000)", last["loss"], "nats/sample", ".1f"),
+            "kl": Number("KL part of the loss", last["kl"], "nats/sample", ".1f"),
+            "test": Number("loss, held-out data", last["validation_loss"], "nats/sample", ".1f"),
+            "right": Number("−ELBO, held-out data with their class", -right, "nats/sample", ".1f"),
+            "wrong": Number("−ELBO, held-out data with the next class", -wrong, "nats/sample", ".1f"),
+            "price": Number("what the wrong class costs", right - wrong, "nats/sample", ".1f"),
+        },
+        sees="With the right class a held-out sample costs {right} nats, with the wrong one {wrong}: the class is "
+        "worth {price} nats to the model.",
+        code=data.code(IMPORT, FIT, "print(model.history_)", "print(model.score(X_test, y_test))", test=True),
+    )
+
+
+def _styles(data: TourData, model: ConditionalVAE, judge: KNeighborsClassifier, seed: int) -> Section:
+    k, n_styles = min(data.n_classes, MOST), 6
+    Z = Rng(seed).host.standard_normal((200, N_LATENT)).astype(np.float32)
+    classes = np.tile(np.arange(k), len(Z))
+    images = model.inverse_transform(asarray(np.repeat(Z, k, axis=0)), classes)
+    recognised = to_numpy(judge.predict(images)) == classes
+    all_right = recognised.reshape(len(Z), k).all(axis=1).mean()
+    return Section(
+        "styles",
+        says="""<p>One code, decoded with each class in turn. Since the code knows nothing of the class, it holds
+            the hand that writes: the same <i>z</i> gives the same style in every class.</p>
+            <p class="formula"><i>x̂</i><sub>y</sub> = <i>g</i>(<i>z</i>, <i>y</i>), &nbsp; one <i>z</i>, all
+            <i>y</i></p>""",
+        pictures=[
+            Picture(
+                plots.image_grid(
+                    images[: n_styles * k], shape=data.shape, n_columns=k, column_labels=data.class_names[:k],
+                    row_labels=[f"style {i + 1}" for i in range(n_styles)],
+                ),
+                "A grid of decoded images: each column is a class, each row one random code, whose slant and "
+                "thickness stay the same from class to class.",
+            )
+        ],
+        numbers={
+            "styles": Number("random codes tried", len(Z)),
+            "share": Number("recognised, one code through all classes", 100 * float(recognised.mean()), "%", ".1f"),
+            "all": Number(
+                "codes of which every class was recognised", 100 * float(all_right), "%", ".1f"
+            ),
+        },
+        sees="Within a row slant and thickness stay, from column to column the class changes. A classifier that was "
+        "trained on real data recognises the class asked for in {share}% of the images; for {all}% of {styles} random "
+        "codes it recognises every class.",
+        code=data.code(
+            "import numpy as np\n" + IMPORT, FIT,
+            f"z = np.random.default_rng(0).standard_normal((1, {N_LATENT}))",
+            f"images = model.inverse_transform(np.repeat(z, {k}, axis=0), np.arange({k}))",
+        ),
+    )  # fmt: skip
+
+
+def _samples(data: TourData, model: ConditionalVAE, judge: KNeighborsClassifier, seed: int) -> Section:
+    asked = np.repeat(np.arange(data.n_classes), N_EACH)
+    images = model.sample(len(asked), asked, random_state=seed)
+    right = (to_numpy(judge.predict(images)) == asked).reshape(data.n_classes, N_EACH)
+    share, real = right.mean(axis=1), float(judge.score(data.X_test, data.y_test))
+    k = min(data.n_classes, MOST)
+    worst = int(share.argmin())
+    numbers = {
+        "share": Number("recognised, samples by request", 100 * float(right.mean()), "%", ".1f"),
+        "real": Number("held-out real data recognised by the same classifier", 100 * real, "%", ".1f"),
+        "each": Number("samples a class", N_EACH),
+        "worst": Number("the class recognised least", data.class_names[worst], "class"),
+        "worst_share": Number("of it recognised", 100 * float(share[worst]), "%", ".0f"),
+        **{
+            f"class{i}": Number(f"recognised, class {data.class_names[i]}", 100 * float(s), "%", ".0f")
+            for i, s in enumerate(share)
+        },
+    }
+    pictures = [
+        Picture(
+            plots.bars(100 * share[:k], names=data.class_names[:k], xlabel="class asked for", ylabel="recognised (%)"),
+            "Bars: for each class the share of generated samples that a classifier recognises as that class.",
+        )
+    ]
+    if data.shape:
+        shown = np.concatenate([to_numpy(images).reshape(data.n_classes, N_EACH, -1)[:k, j] for j in range(5)])
+        picture = Picture(
+            plots.image_grid(shown, shape=data.shape, n_columns=k, column_labels=data.class_names[:k]),
+            "Five rows of generated images, one column for each class asked for.",
+        )
+        pictures.insert(0, picture)
+    better = float(right.mean()) > real
+    return Section(
+        "samples",
+        says="""<p>Sampling with the class given: draw <i>z</i> from the prior, decode it with the class wanted.
+            Whether the wish was granted is judged by a nearest-neighbour classifier (three neighbours) that was
+            trained on real data.</p>
+            <p class="formula"><i>z</i> ~ N(0, I), &nbsp; <i>x</i> = <i>g</i>(<i>z</i>, <i>y</i>)</p>""",
+        pictures=pictures,
+        numbers=numbers,
+        tables=[Table(["class", "recognised"], {data.class_names[i]: [f"class{i}"] for i in range(data.n_classes)})],
+        sees="The classifier recognises {share}% of the samples as the class asked for; of real held-out data it "
+        "recognises {real}%. "
+        + (
+            "Generated samples are even easier than real ones: the decoder gives the mean of what it knows, and leaves "
+            "the odd cases out. "
+            if better
+            else "Not every draw succeeds: a style that is rare for a class decodes to something in between. "
+        )
+        + "The hardest class is {worst} with {worst_share}%.",
+        code=data.code(
+            IMPORT + "\nfrom scratchnet.neighbors import KNeighborsClassifier",
+            FIT,
+            f"asked = y[:100] * 0 + {min(3, data.n_classes - 1)}",
+            "print(KNeighborsClassifier(3).fit(X, y).score(model.sample(100, asked), asked))",
+        ),
+    )
+
+
+def _transfer(data: TourData, model: ConditionalVAE, judge: KNeighborsClassifier) -> Section:
+    k = min(data.n_classes, MOST)
+    rows = first_of_each(data.y_test, data.n_classes)[: min(5, k)]
+    X, y = data.X_test[asarray(rows)], data.y_test[rows]
+    Z = to_numpy(model.transform(X, y))
+    images = to_numpy(model.inverse_transform(asarray(np.repeat(Z, k, axis=0)), np.tile(np.arange(k), len(rows))))
+    shown = np.concatenate([to_numpy(X)[:, None], images.reshape(len(rows), k, -1)], axis=1)
+    n = min(500, len(data.X_test))
+    codes = model.transform(data.X_test[:n], data.y_test[:n])
+    wanted = (data.y_test[:n] + 1) % data.n_classes
+    turned = to_numpy(judge.predict(model.inverse_transform(codes, wanted)))
+    return Section(
+        "transfer",
+        says="""<p>The style need not be drawn at random: encode a real image together with its class, decode the
+            code with other classes.</p>
+            <p class="formula"><i>x̂</i><sub>y′</sub> = <i>g</i>(<i>μ</i>(<i>x</i>, <i>y</i>), <i>y</i>′)</p>""",
+        pictures=[
+            Picture(
+                plots.image_grid(
+                    shown.reshape(-1, data.n_features), shape=data.shape, n_columns=k + 1,
+                    column_labels=["real", *data.class_names[:k]],
+                ),
+                "Each row begins with a real held-out image and goes on with all classes in its style.",
+            )
+        ],
+        numbers={
+            "n": Number("held-out images turned into the next class", n),
+            "turned": Number("recognised as the new class", 100 * float((turned == wanted).mean()), "%", ".1f"),
+            "kept": Number(
+                "still recognised as the old class", 100 * float((turned == data.y_test[:n]).mean()), "%", ".1f"
+            ),
+        },
+        sees="Each row keeps the hand of the image it begins with. Of {n} held-out images turned into the next class, "
+        "{turned}% are recognised as the new class and {kept}% still as the old one.",
+        code=data.code(
+            IMPORT, FIT, "z = model.transform(X_test[:1], y_test[:1])",
+            "image = model.inverse_transform(z, y_test[1:2])", test=True,
+        ),
+    )  # fmt: skip
+
+
+def slants(images: np.ndarray) -> np.ndarray:
+    """The slant of each image (n, height, width) in degrees, to the right positive: atan(-cov(row, column) / var(row)),
+    moments weighted by grey levels."""
+    n, height, width = images.shape
+    weight = images.reshape(n, -1).astype(np.float64)
+    weight = weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-12)
+    rows, columns = (axis.ravel().astype(np.float64) for axis in np.mgrid[:height, :width])
+    row, column = weight @ rows, weight @ columns
+    variance = weight @ rows**2 - row**2
+    covariance = weight @ (rows * columns) - row * column
+    return np.degrees(np.arctan2(-covariance, np.maximum(variance, 1e-12)))
+
+
+def _property(data: TourData, seed: int, tell: Tell) -> Section:
+    assert data.shape is not None
+    angle = slants(to_numpy(data.X).reshape(-1, *data.shape))
+    scale = max(float(angle.std()), 1e-12)
+    y = (angle / scale).astype(np.float32)
+    model = ConditionalVAE(
+        hidden=HIDDEN, n_latent=2 * N_LATENT, learning_rate=RATE, epochs=PROPERTY_EPOCHS, random_state=seed
+    )
+    train(model, tell, data.X, y)
+    wanted = np.linspace(np.percentile(angle, 3), np.percentile(angle, 97), 9)
+    Z = Rng(seed).host.standard_normal((100, 2 * N_LATENT)).astype(np.float32)
+    asked = np.tile(wanted, len(Z))
+    images = model.inverse_transform(asarray(np.repeat(Z, len(wanted), axis=0)), (asked / scale).astype(np.float32))
+    found = slants(to_numpy(images).reshape(-1, *data.shape))
+    mean = found.reshape(len(Z), -1).mean(axis=0)
+    return Section(
+        "property",
+        says="""<p>The property need not be a class. Here it is the slant of the writing in degrees, measured on
+            each training image from the moments of its grey levels. The same codes are then decoded with one slant
+            after the other, and the slant of what comes out is measured in the same way.</p>
+            <p class="formula">slant = atan(−cov(row, column)/var(row))</p>""",
+        pictures=[
+            Picture(
+                plots.image_grid(
+                    images[: 5 * len(wanted)], shape=data.shape, n_columns=len(wanted),
+                    column_labels=[f"{a:.0f}°" for a in wanted],
+                ),
+                "Five rows of images; from left to right the slant asked for goes from left-leaning to right-leaning.",
+                "Above each column: the slant asked for.",
+            ),
+            Picture(
+                plots.curves(
+                    wanted, {"measured": mean, "asked for": wanted}, xlabel="slant asked for (degrees)",
+                    ylabel="mean slant of the images (degrees)",
+                ),
+                "The measured slant of generated images against the slant asked for, and the diagonal.",
+            ),
+        ],
+        numbers={
+            "codes": Number("random codes", len(Z)),
+            "low": Number("smallest slant asked for", wanted[0], "degrees", ".0f"),
+            "high": Number("largest slant asked for", wanted[-1], "degrees", ".0f"),
+            "got_low": Number("mean slant of the images, smallest asked for", mean[0], "degrees", ".1f"),
+            "got_high": Number("mean slant of the images, largest asked for", mean[-1], "degrees", ".1f"),
+            "correlation": Number("correlation of asked and measured", float(np.corrcoef(asked, found)[0, 1])),
+        },
+        sees="Asked for slants from {low} to {high} degrees, the decoder writes with {got_low} to {got_high} degrees "
+        "on average. Over {codes} codes the slant asked for and the slant measured have a correlation of "
+        "{correlation}.",
+        code=data.code(
+            f"import numpy as np\n{IMPORT}\nfrom scratchnet.tour.conditional import slants",
+            f"slant = slants(X.reshape(-1, {data.shape[0]}, {data.shape[1]}))",
+            f"model = ConditionalVAE(hidden={HIDDEN}, learning_rate={RATE:g}).fit(X, slant / slant.std())",
+            "images = model.sample(9, np.linspace(-2, 2, 9))",
+        ),
+    )  # fmt: skip
+
+
+CHAPTER = Chapter(
+    name="conditional",
+    title="Conditional VAE",
+    lectures="lecture 1",
+    lead="Tell the network what it is looking at, and its code is left with how it looks.",
+    sections={
+        "training": "What the class is worth",
+        "styles": "One style, all classes",
+        "samples": "Samples by request",
+        "transfer": "Borrowing a style",
+        "property": "A property on a dial",
+    },
+    headline=["training.price", "samples.share", "styles.share", "property.correlation"],
+    run=_run,
+)

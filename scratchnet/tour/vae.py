@@ -1,0 +1,326 @@
+"""Chapter VAE: the KL divergence, training, samples, what latents hold, the plane, strange input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from scratchnet import plots
+from scratchnet.autoencoders import VAE, Autoencoder
+from scratchnet.backend import Rng, asarray, to_numpy
+from scratchnet.metrics import auroc
+from scratchnet.nn import kl_discrete
+from scratchnet.tour.data import TourData, first_of_each, mse, nearest, train
+from scratchnet.tour.report import Chapter, LeftOut, Number, Picture, Section, Table, Tell
+from scratchnet.tour.vae_latents import arithmetic, bad_codes, latents
+
+EPOCHS, N_LATENT = 25, 20
+PLANE_HIDDEN, PLANE_EPOCHS = (256, 64), 20
+IMPORT = "from scratchnet.autoencoders import VAE"
+FIT = "vae = VAE(hidden=(400,), n_latent=20, epochs=25, verbose=1).fit(X)"
+
+
+def _run(data: TourData, seed: int, tell: Tell) -> Iterator[Section | LeftOut]:
+    yield _kl()
+    vae = VAE(hidden=(400,), n_latent=N_LATENT, epochs=EPOCHS, random_state=seed)
+    train(vae, tell, data.X, validation=data.X_test)
+    yield _training(data, vae)
+    yield _samples(data, vae, seed)
+    yield latents(data, vae, IMPORT, FIT)
+    no_pictures = "its pictures need images"
+    yield arithmetic(data, vae, seed, IMPORT, FIT) if data.shape else LeftOut("arithmetic", no_pictures)
+    yield bad_codes(data, vae, seed, IMPORT, FIT) if data.shape else LeftOut("bad", no_pictures)
+    yield _strange(data, vae)
+    flat = VAE(hidden=PLANE_HIDDEN, n_latent=2, epochs=PLANE_EPOCHS, random_state=seed)
+    train(flat, tell, data.X)
+    yield _plane(data, flat)
+    plain = Autoencoder(hidden=PLANE_HIDDEN, n_latent=2, epochs=PLANE_EPOCHS, random_state=seed)
+    train(plain, tell, data.X)
+    yield _side_by_side(data, flat, plain, seed)
+
+
+def _kl() -> Section:
+    p, q = np.array([0.36, 0.48, 0.16]), np.full(3, 0.333)
+    # the lecture's q is 1/3 rounded to three digits; a distribution has to sum to one
+    q = q / q.sum()
+    fig, axes = plots.figure(size=(plots.WIDTH, 2.6))
+    with plots.style():
+        ax = axes[0, 0]
+        for i, (name, values) in enumerate({"P": p, "Q": q}.items()):
+            ax.bar(np.arange(3) + 0.38 * (i - 0.5), values, width=0.36, color=plots.PALETTE[i], label=name)
+        ax.set_xticks(range(3), ["0", "1", "2"])
+        ax.set(xlabel="outcome", ylabel="probability")
+        ax.legend()
+    return Section(
+        "kl",
+        says="""<p>The Kullback–Leibler divergence says how badly <i>Q</i> stands in for <i>P</i>: the mean number
+            of nats lost when outcomes of <i>P</i> are coded for <i>Q</i>. It is never negative, zero only for
+            <i>P</i> = <i>Q</i>, and not symmetric. The lecture's example: <i>P</i> = (0.36, 0.48, 0.16) against the
+            uniform <i>Q</i>. Between Gaussians it has a closed form, and this one is the second term of the VAE's
+            loss.</p>
+            <p class="formula">KL(<i>P</i>‖<i>Q</i>) = Σ <i>P</i> log(<i>P</i>/<i>Q</i>), &nbsp; KL(N(<i>μ</i>,
+            <i>σ</i>²)‖N(0, 1)) = (<i>μ</i>² + <i>σ</i>² − log <i>σ</i>² − 1)/2</p>""",
+        pictures=[Picture(fig, "Bars of the two distributions P and Q over three outcomes.")],
+        numbers={
+            "pq": Number("KL(P‖Q)", float(kl_discrete(p, q)), "nats", ".7f"),
+            "qp": Number("KL(Q‖P)", float(kl_discrete(q, p)), "nats", ".6f"),
+        },
+        sees="The two directions differ: {pq} nats one way, {qp} the other.",
+        code="import numpy as np\nfrom scratchnet.nn import kl_discrete\n\n"
+        "P, Q = np.array([0.36, 0.48, 0.16]), np.full(3, 1 / 3)\nprint(kl_discrete(P, Q), kl_discrete(Q, P))",
+    )
+
+
+def _training(data: TourData, vae: VAE) -> Section:
+    last = vae.history_[-1]
+    shown = data.X_test[asarray(first_of_each(data.y_test, data.n_classes))]
+    few = data.X_test[:100]
+    bound, tight = float(vae.elbo(few).mean()), float(vae.log_likelihood(few, n_importance=100).mean())
+    pictures = [
+        Picture(
+            plots.history(vae.history_),
+            "Loss on training and held-out data, and its two parts, reconstruction and KL, in nats a sample over the "
+            "epochs. The loss falls; the KL term rises at first and then levels off.",
+        )
+    ]
+    if data.shape:
+        picture = Picture(
+            plots.reconstructions(shown, vae.reconstruct(shown), shape=data.shape),
+            f"Held-out {data.name} and their reconstructions, a little smoother than the originals.",
+        )
+        pictures.append(picture)
+    kl = vae.history_["kl"]
+    return Section(
+        "training",
+        says=f"""<p>The encoder no longer gives a point but a Gaussian, the posterior; the code is drawn from it.
+            The loss asks for a good reconstruction and for posteriors near the prior N(0, I). Both terms are sums,
+            in nats, so that the negative loss bounds the log-likelihood of the data. Layers:
+            {data.n_features}–400–{N_LATENT}–400–{data.n_features}.</p>
+            <p class="formula"><i>z</i> = <i>μ</i> + <i>σ ε</i>, &nbsp; loss = E[−log <i>p</i>(<i>x</i>|<i>z</i>)] +
+            KL(<i>q</i>(<i>z</i>|<i>x</i>)‖<i>p</i>(<i>z</i>)) ≥ −log <i>p</i>(<i>x</i>)</p>""",
+        pictures=pictures,
+        numbers={
+            "epochs": Number("epochs", len(vae.history_)),
+            "loss": Number("loss, training data (the first 2,000)", last["loss"], "nats/sample", ".1f"),
+            "reconstruction": Number("of it reconstruction", last["reconstruction"], "nats/sample", ".1f"),
+            "kl": Number("KL part of the loss", last["kl"], "nats/sample", ".1f"),
+            "kl_first": Number("KL after the first epoch", kl[0], "nats/sample", ".1f"),
+            "test": Number("loss, held-out data", last["validation_loss"], "nats/sample", ".1f"),
+            "beta": Number("weight of the KL term, beta", last["effective_beta"], "", ".0f"),
+            "bound": Number("ELBO of 100 held-out samples", bound, "nats/sample", ".1f"),
+            "tight": Number("their log-likelihood by importance sampling (100 draws)", tight, "nats/sample", ".1f"),
+        },
+        sees="After {epochs} epochs the loss is {loss} nats: {reconstruction} for the reconstruction and {kl} for the "
+        "KL term, which "
+        + ("grew" if kl[-1] > kl[0] else "shrank")
+        + " from {kl_first} as the network learned to use its code. On held-out data the loss is {test}. The ELBO is "
+        "only a bound: for the same samples importance sampling finds a log-likelihood of {tight} where the ELBO says "
+        "{bound}.",
+        code=data.code(IMPORT, FIT, "print(vae.history_)", "print(vae.score(X_test))", test=True),
+    )
+
+
+def _samples(data: TourData, vae: VAE, seed: int) -> Section:
+    drawn = vae.sample(500, random_state=seed)
+    real = nearest(vae.reconstruct(data.X_test[:500]), data.X)[1].mean()
+    gap = nearest(drawn, data.X)[1].mean()
+    noise = nearest(asarray(Rng(seed).host.random((100, data.n_features)).astype(np.float32)), data.X)[1].mean()
+    pictures = []
+    if data.shape:
+        pictures = [
+            Picture(
+                plots.image_grid(drawn[:50], shape=data.shape, n_columns=10),
+                f"Fifty images generated from random codes; most look like handwritten {data.name}, some like blends."
+                if data.name == "digits"
+                else "Fifty images generated from random codes.",
+            )
+        ]
+    else:
+        pair = np.argsort(to_numpy(data.X).var(axis=0))[-2:]
+        fig, axes = plots.figure(1, 2, size=(plots.WIDTH, 3.0), sharex=True, sharey=True)
+        plots.scatter(to_numpy(data.X_test)[:, pair], ax=axes[0, 0], title="held-out data", equal=False)
+        plots.scatter(to_numpy(drawn)[:, pair], ax=axes[0, 1], title="generated", equal=False)
+        pictures = [Picture(fig, "Scatter plots of two columns of held-out and of generated rows, on the same axes.")]
+    return Section(
+        "samples",
+        says="""<p>Generating is now simple, and not a guess: draw <i>z</i> from the prior, decode. This is
+            ancestral sampling from the joint distribution.</p>
+            <p class="formula"><i>p</i>(<i>x</i>, <i>z</i>) = <i>p</i>(<i>x</i>|<i>z</i>) <i>p</i>(<i>z</i>), &nbsp;
+            <i>z</i> ~ N(0, I)</p>""",
+        pictures=pictures,
+        numbers={
+            "drawn": Number("samples drawn", len(drawn)),
+            "gap": Number("samples: squared distance to the nearest training sample", gap, "MSE", ".4f"),
+            "real": Number("reconstructions of real data: the same", real, "MSE", ".4f"),
+            "noise": Number("random numbers in [0, 1]: the same", noise, "MSE", ".4f"),
+        },
+        sees="The mean squared distance of {drawn} samples to their nearest training sample is {gap}; for "
+        "reconstructions of real data it is {real}, for random numbers {noise}. "
+        + (
+            "So the samples lie close to the data, though not quite as close as real ones."
+            if real < gap < (real * noise) ** 0.5
+            else "So the samples lie as close to the data as real ones do."
+            if gap <= real
+            else "So the samples are still far from the data."
+        ),
+        code=data.code(
+            "from scratchnet import plots\n" + IMPORT, FIT, "images = vae.sample(50)",
+            'plots.image_grid(images, n_columns=10).savefig("samples.png")',
+        ),
+    )  # fmt: skip
+
+
+def _strange(data: TourData, vae: VAE) -> Section:
+    own, strange = to_numpy(vae.elbo(data.X_test)), to_numpy(vae.elbo(data.strange))
+    score = float(auroc(np.repeat([0, 1], [len(own), len(strange)]), -np.concatenate([own, strange])))
+    return Section(
+        "strange",
+        says=f"""<p>The ELBO of an input bounds how probable the model finds it, so its negative is a score for
+            input of another kind. Here {data.strange_name} are shown to the model.</p>""",
+        pictures=[
+            Picture(
+                plots.distributions(
+                    {f"held-out {data.name}": -own, data.strange_name: -strange}, xlabel="−ELBO (nats)", n_bins=80
+                ),
+                f"Histograms of the negative ELBO of held-out {data.name} and of {data.strange_name}.",
+            )
+        ],
+        numbers={
+            "own": Number(f"mean −ELBO, held-out {data.name}", -own.mean(), "nats/sample", ".1f"),
+            "strange": Number(f"mean −ELBO, {data.strange_name}", -strange.mean(), "nats/sample", ".1f"),
+            "auroc": Number("AUROC of −ELBO", score),
+        },
+        sees=f"To this model {data.strange_name} cost {{strange}} nats a sample, held-out {data.name} {{own}}. "
+        + (
+            "The score separates the two almost perfectly: AUROC {auroc}. "
+            if score > 0.95
+            else "The AUROC is {auroc}. "
+        )
+        + "Beware of the opposite case: a model of a rich kind of data can find simpler strangers more probable than "
+        "its own kind.",
+        code=data.code(IMPORT, FIT, "print(-vae.elbo(X_test).mean())", test=True),
+    )
+
+
+def _normal_quantiles(n: int) -> list[float]:
+    """n points at equal steps of probability of N(0, 1), the ends at 2.5 and 97.5 percent."""
+    from statistics import NormalDist
+
+    return [NormalDist().inv_cdf(float(p)) for p in np.linspace(0.025, 0.975, n)]
+
+
+def _plane(data: TourData, vae: VAE) -> Section:
+    last, Z = vae.history_[-1], vae.transform(data.X_test)
+    spread, centre = to_numpy(Z.std(axis=0)), to_numpy(Z.mean(axis=0))
+    pictures = []
+    if data.shape:
+        marks = _normal_quantiles(15)
+        z1, z2 = np.meshgrid(marks, marks)
+        grid = vae.inverse_transform(asarray(np.stack([z1.ravel(), z2.ravel()], axis=1).astype(np.float32)))
+        pictures = [
+            Picture(
+                plots.manifold_grid(grid, marks, shape=data.shape),
+                f"A grid of 15 by 15 images decoded from the plane: neighbouring images are alike, and one form of "
+                f"the {data.name} turns into the next.",
+                "Decoded means at equal steps of probability of N(0, 1) along both latents.",
+            )
+        ]
+    return Section(
+        "plane",
+        says="""<p>With two latents the whole model can be seen at once: a grid over the plane, decoded. The grid's
+            lines are quantiles of the prior, so every cell is equally probable.</p>""",
+        pictures=pictures,
+        numbers={
+            "loss": Number("loss, training data", last["loss"], "nats/sample", ".1f"),
+            "kl": Number("of it KL", last["kl"], "nats/sample", ".1f"),
+            "error": Number("held-out error", mse(vae.reconstruct(data.X_test), data.X_test), "MSE", ".4f"),
+            "sd1": Number("standard deviation of the held-out codes, z₁", float(spread[0]), "", ".2f"),
+            "sd2": Number("standard deviation of the held-out codes, z₂", float(spread[1]), "", ".2f"),
+            "centre": Number("distance of their mean from 0", float(np.linalg.norm(centre)), "", ".2f"),
+        },
+        sees="There are no gaps: walking over the grid, forms change step by step. Two latents carry {kl} nats, and "
+        "the loss is {loss}. The codes of held-out data have standard deviations {sd1} and {sd2}, where the prior has "
+        "one.",
+        code=data.code(
+            IMPORT,
+            f"vae = VAE(hidden={PLANE_HIDDEN}, n_latent=2, epochs={PLANE_EPOCHS}).fit(X)",
+            "images = vae.inverse_transform([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])",
+        ),
+    )
+
+
+def _side_by_side(data: TourData, vae: VAE, plain: Autoencoder, seed: int) -> Section:
+    models: dict[str, Any] = {"plain": plain, "vae": vae}
+    numbers: dict[str, Number] = {}
+    fig, axes = plots.figure(1, 2, size=(plots.WIDTH, 3.5))
+    names = {"plain": "autoencoder", "vae": "variational"}
+    z = asarray(Rng(seed).host.standard_normal((500, 2)).astype(np.float32))
+    for ax, (key, model) in zip(axes[0], models.items(), strict=True):
+        codes = to_numpy(model.transform(data.X_test))
+        plots.scatter(codes, data.named(data.y_test), ax=ax, axis_labels=("z₁", "z₂"), title=names[key])
+        radius = np.linalg.norm(codes, axis=1)
+        numbers |= {
+            f"{key}_sd": Number(f"{names[key]}: largest sd of a latent", codes.std(axis=0).max(), "", ".2f"),
+            f"{key}_radius": Number(f"{names[key]}: farthest code from 0", radius.max(), "", ".1f"),
+            f"{key}_inside": Number(f"{names[key]}: codes within 3 of 0", 100 * (radius < 3).mean(), "%", ".1f"),
+            f"{key}_gap": Number(
+                f"{names[key]}: decoded N(0, I) to the nearest training sample",
+                nearest(model.inverse_transform(z), data.X)[1].mean(), "MSE", ".4f",
+            ),
+            f"{key}_error": Number(
+                f"{names[key]}: held-out error", mse(model.reconstruct(data.X_test), data.X_test), "MSE", ".4f"
+            ),
+        }  # fmt: skip
+    values = {key: float(number) for key, number in numbers.items()}
+    keys = ["sd", "radius", "inside", "gap", "error"]
+    labels = ["largest sd", "farthest", "within 3 of 0", "sample gap", "held-out error"]
+    return Section(
+        "regular",
+        says="""<p>The same network with and without the KL term. A plain autoencoder puts its codes wherever the
+            reconstruction likes them; the VAE pays for every departure from N(0, I).</p>""",
+        pictures=[
+            Picture(
+                fig,
+                "Two scatter plots of two-number codes of held-out data, coloured by class: the plain autoencoder's "
+                "codes spread far in streaks, the VAE's fill a round cloud about the origin.",
+            )
+        ],
+        numbers=numbers,
+        tables=[Table(["model", *labels], {names[m]: [f"{m}_{key}" for key in keys] for m in names})],
+        sees="The plain codes reach out to {plain_radius} from the origin, the variational ones to {vae_radius}; "
+        "{vae_inside}% of these lie within three of it, as against {plain_inside}%. "
+        + (
+            "The order has its price: the held-out error is {vae_error} instead of {plain_error}."
+            if values["vae_error"] > values["plain_error"]
+            else "Here the order costs nothing: the held-out error is {vae_error}, that of the plain one {plain_error}."
+        ),
+        code=data.code(
+            "from scratchnet import plots\nfrom scratchnet.autoencoders import VAE, Autoencoder",
+            "for Model in (Autoencoder, VAE):",
+            f"    model = Model(hidden={PLANE_HIDDEN}, n_latent=2, epochs={PLANE_EPOCHS}).fit(X)",
+            '    plots.scatter(model.transform(X), y).savefig(f"{Model.__name__}.png")',
+        ),
+    )
+
+
+CHAPTER = Chapter(
+    name="vae",
+    title="Variational autoencoders",
+    lectures="lectures 1, 2, 4 and 5",
+    lead="An autoencoder whose codes are made to follow a known distribution can generate.",
+    sections={
+        "kl": "The Kullback–Leibler divergence",
+        "training": "Reconstruction plus KL",
+        "samples": "Samples from the prior",
+        "latents": "What each latent holds",
+        "arithmetic": "Computing with codes",
+        "bad": "Likely codes, bad images",
+        "strange": "Input of another kind",
+        "plane": "The whole model in one picture",
+        "regular": "With and without the KL term",
+    },
+    headline=["training.test", "training.kl", "latents.active", "strange.auroc"],
+    run=_run,
+)
