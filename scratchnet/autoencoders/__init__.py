@@ -1,5 +1,6 @@
 """Autoencoders: estimators on hand-written networks. ``loss`` and ``gradient`` of each stand one under the other."""
 
+from scratchnet.autoencoders import latent
 from scratchnet.autoencoders.autoencoder import Autoencoder
 from scratchnet.autoencoders.conditional import ConditionalVAE
 from scratchnet.autoencoders.contractive import ContractiveAutoencoder
@@ -20,4 +21,5 @@ __all__ = [
     "History",
     "KSparseAutoencoder",
     "SparseAutoencoder",
+    "latent",
 ]

@@ -1,0 +1,52 @@
+"""Scores that tell whether a sample is like the training data; higher means more of a stranger."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scratchnet.autoencoders.latent.densities import GaussianDensity
+from scratchnet.autoencoders.variational import VAE
+from scratchnet.backend import Array, get_xp
+from scratchnet.base import check_choice
+from scratchnet.nn import kl_normal_entries
+
+KINDS = ("elbo", "error", "kl", "mahalanobis", "typicality")
+
+
+def outlier_scores(model: Any, X: Any, kind: str = "error", *, reference: Any = None) -> Array:
+    """How strange each row of X is to an unconditional ``model``, (n,); higher is stranger.
+
+    ==============  ==================================================================================================
+    kind            score
+    ==============  ==================================================================================================
+    "error"         squared reconstruction error, sum over features
+    "elbo"          -ELBO, nats (VAE). It also depends on how complex a sample is: strangers simpler than the training
+                    data can score *lower* than the training data
+    "kl"            KL(q(z|x) || N(0, I)), nats (VAE)
+    "mahalanobis"   squared Mahalanobis distance of the code to the codes of ``reference``
+    "typicality"    |-ELBO - its mean over ``reference``|, nats (VAE): too likely is strange as well
+    ==============  ==================================================================================================
+
+    Parameters
+    ----------
+    reference : array_like (m, n_features), optional
+        Data that are no strangers, such as the training data; needed by "mahalanobis" and "typicality".
+    """
+    check_choice(kind, "kind", KINDS)
+    if kind in ("elbo", "kl", "typicality") and not isinstance(model, VAE):
+        raise TypeError(f"kind={kind!r} needs a VAE, got {type(model).__name__}; use 'error' or 'mahalanobis'")
+    if kind in ("mahalanobis", "typicality") and reference is None:
+        raise ValueError(f"kind={kind!r} compares with data that are no strangers: pass reference=")
+    if kind == "error":
+        difference = model.reconstruct(X) - model._check(X, dtype=model.dtype)
+        return (difference * difference).sum(axis=1)
+    if kind == "elbo":
+        return -model.elbo(X)
+    if kind == "typicality":
+        return abs(model.elbo(X) - model.elbo(reference).mean())
+    if kind == "kl":
+        mu, sigma = model.posterior(X)
+        return kl_normal_entries(mu, 2 * get_xp(sigma).log(sigma)).sum(axis=1)
+    density = GaussianDensity().fit(model.transform(reference))
+    at_mean = density.log_density(density.mean_[None, :])
+    return 2 * (at_mean - density.log_density(model.transform(X)))
