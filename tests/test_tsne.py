@@ -125,7 +125,7 @@ def test_few_iterations_are_meaningful(xp, max_iter):
 
 @pytest.mark.parametrize(("n", "exaggeration", "rate"), [(100, 12.0, 50.0), (4800, 12.0, 100.0), (1000, 1.0, 250.0)])
 def test_automatic_learning_rate(n, exaggeration, rate):
-    assert TSNE()._rate(n, exaggeration) == rate
+    assert TSNE(early_exaggeration=exaggeration)._automatic_rate(n) == rate
 
 
 def test_descent_ends_at_a_small_gradient():
@@ -165,7 +165,8 @@ def test_metrics(xp):
 def test_progress_bar(capsys):
     TSNE(perplexity=5, max_iter=20, verbose=1).fit(DIGITS[:30])
     shown = capsys.readouterr()
-    assert "30 samples, learning rate 50" in shown.out
+    assert "30 points, perplexity 5" in shown.out
+    assert "learning rate 50 ('auto')" in shown.out
     assert "TSNE" in shown.err
     assert "KL" in shown.err
 

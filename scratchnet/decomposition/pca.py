@@ -36,6 +36,8 @@ class PCA(TransformerMixin, Estimator):
         variance; None keeps all min(n_samples, n_features).
     whiten : bool
         Divide every score by its standard deviation. Directions without variance get the score 0.
+    backend : str, optional
+        Where to compute, by default the current backend.
 
     Attributes
     ----------
@@ -65,9 +67,12 @@ class PCA(TransformerMixin, Estimator):
     n_components_: int
     n_samples_: int
 
-    def __init__(self, n_components: int | float | None = None, *, whiten: bool = False) -> None:
+    def __init__(
+        self, n_components: int | float | None = None, *, whiten: bool = False, backend: str | None = None
+    ) -> None:
         self.n_components = n_components
         self.whiten = whiten
+        self.backend = backend
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Find mean, components and variances of X (n_samples, n_features)."""

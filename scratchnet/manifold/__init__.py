@@ -1,5 +1,5 @@
 """Neighbour embedding: SNE, symmetric SNE and t-SNE, exact."""
 
-from scratchnet.manifold.sne import TSNE
+from scratchnet.manifold.embedding import SNE, TSNE, SymmetricSNE
 
-__all__ = ["TSNE"]
+__all__ = ["SNE", "TSNE", "SymmetricSNE"]

@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 
 from scratchnet import blocks
-from scratchnet.backend import Array, get_xp
+from scratchnet.backend import Array, get_xp, to_numpy
 
 _BLOCK = 256  # rows of distances at a time
 _EPS = 2.0**-52
 _SAME = 32 * _EPS  # relative squared distance below which rounding cannot tell two points apart
+_FAR = 5  # median distances to a nearest neighbour, from which on a point is called an outlier
 _TOLERANCE = 1e-6  # of an entropy, in nats
 _MAX_ITER = 200  # never met: a bisection needs 60
 _LARGEST = np.log(0.1 / _SAME)  # log of the largest beta, per mean squared distance: beyond it rounding decides
@@ -88,8 +89,47 @@ def _check_distances(D: Array) -> None:
 
 
 @dataclass(frozen=True)
+class AffinityReport:
+    """What the affinities say about the data; ``print`` it. The last three are indices of points.
+
+    Attributes
+    ----------
+    n : int
+    perplexity : float
+    beta : (float, float)
+        The smallest and the largest.
+    entropy_error : float
+        Largest difference between a point's entropy and log(perplexity), in nats.
+    not_reached : (a,)
+        No bandwidth gives them the perplexity: more neighbours than that are equally near.
+    duplicates : (b,)
+        Another point is at the same place, up to rounding.
+    outliers : (c,)
+        Their nearest neighbour is over 5 times as far away as the median point's.
+    """
+
+    n: int
+    perplexity: float
+    beta: tuple[float, float]
+    entropy_error: float
+    not_reached: np.ndarray
+    duplicates: np.ndarray
+    outliers: np.ndarray
+
+    def __str__(self) -> str:
+        found = f"{self.n} points, perplexity {self.perplexity:g}, beta {self.beta[0]:.3g} to {self.beta[1]:.3g}"
+        lines = [f"{found}, entropy error {self.entropy_error:.1e}"]
+        for name in ("not_reached", "duplicates", "outliers"):
+            points = getattr(self, name)
+            if len(points):
+                first = ", ".join(str(i) for i in points[:5]) + (", ..." if len(points) > 5 else "")
+                lines.append(f"{name.replace('_', ' ')}: {len(points)} points ({first})")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
 class Affinities:
-    """The affinities of n points, as what is needed to compute any block of them. All arrays are (n,) float64.
+    """The affinities of n points: what is needed to compute any block of them. All arrays are (n,) float64.
 
     Attributes
     ----------
@@ -100,6 +140,7 @@ class Affinities:
     """
 
     distances: Distances
+    perplexity: float
     beta: Array
     nearest: Array
     log_z: Array
@@ -118,6 +159,22 @@ class Affinities:
         p = self._gaussian(d, rows) + self._gaussian(d.T, columns).T
         p /= 2 * len(self)
         return p
+
+    def report(self) -> AffinityReport:
+        """What is odd about the data, known before any embedding."""
+        entropy, beta, nearest = (to_numpy(a) for a in (self.entropy, self.beta, self.nearest))
+        apart = np.sqrt(nearest)
+        typical = np.median(apart[apart > 0]) if apart.any() else 0.0
+        off = np.abs(entropy - np.log(self.perplexity))
+        return AffinityReport(
+            n=len(self),
+            perplexity=self.perplexity,
+            beta=(float(beta.min()), float(beta.max())),
+            entropy_error=float(off.max()),
+            not_reached=np.flatnonzero(off > 1e-5),
+            duplicates=np.flatnonzero(nearest == 0),
+            outliers=np.flatnonzero(apart > _FAR * typical),
+        )
 
     def _distances(self, rows: slice, columns: slice) -> Array:
         d = self.distances.block(self.distances.points[rows], columns)
@@ -152,7 +209,7 @@ def affinities(distances: Distances, perplexity: float) -> Affinities:
 
     found = blocks.map(search, distances.points, xp.arange(n), size=_BLOCK)
     nearest, beta, log_z, entropy = (xp.concatenate(part) for part in zip(*found, strict=True))
-    return Affinities(distances, beta, nearest, log_z, entropy)
+    return Affinities(distances, perplexity, beta, nearest, log_z, entropy)
 
 
 def affinities_to(distances: Distances, X_new: Array, perplexity: float) -> Array:

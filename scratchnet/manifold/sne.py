@@ -25,18 +25,13 @@ For symmetric P and Q that is 4 (diag(S1) Y - S Y), the factor 4 of the papers.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Protocol
 
 import numpy as np
 
-from scratchnet.backend import Array, RandomState, Rng, asarray, get_xp
-from scratchnet.base import Estimator, check_array, check_choice, check_integer, check_number, progress
-from scratchnet.decomposition import PCA
-from scratchnet.manifold.affinities import Affinities, Distances, affinities, affinities_to
-from scratchnet.manifold.tiles import TiledObjective
+from scratchnet.backend import Array, asarray, get_xp
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Kernels
@@ -90,10 +85,7 @@ def kl_divergence(Y: Array, P: Array, kernel: Kernel, by_row: bool = False) -> A
     P : (n, n)
         Affinities with a zero diagonal. They and Q sum to one, in each row where ``by_row``, else over all pairs.
     """
-    xp = get_xp(Y, P)
-    log_q = _log_similarities(kernel.log_weight(_squared_distances(Y, Y)), by_row)
-    there = P > 0
-    return (P * (xp.log(xp.where(there, P, 1)) - xp.where(there, log_q, 0))).sum()
+    return _kl(P, _log_similarities(kernel.log_weight(_squared_distances(Y, Y)), by_row))
 
 
 def kl_gradient(Y: Array, P: Array, kernel: Kernel, by_row: bool = False, exaggeration: float = 1.0) -> Array:
@@ -120,6 +112,12 @@ def _spring_forces(Y: Array, S: Array) -> Array:
     return 2 * (S.sum(axis=1)[:, None] * Y - S @ Y)
 
 
+def _kl(P: Array, log_q: Array) -> Array:
+    """sum p (log p - log q), where 0 log 0 is 0."""
+    xp, there = get_xp(P), P > 0
+    return (P * (xp.log(xp.where(there, P, 1)) - xp.where(there, log_q, 0))).sum()
+
+
 def _squared_distances(A: Array, B: Array) -> Array:
     """(n, m): |a_i - b_j|^2, by differences: these points have few coordinates."""
     return sum((A[:, k, None] - B[:, k]) ** 2 for k in range(A.shape[1]))
@@ -136,9 +134,22 @@ def _log_similarities(log_w: Array, by_row: bool, others: bool = False) -> Array
     return log_w
 
 
+class Objective(Protocol):
+    """A cost of an embedding Y (n, k)."""
+
+    def kl(self, Y: Array) -> Array:
+        """KL(P || Q) in nats."""
+
+    def gradient(self, Y: Array, exaggeration: float = 1.0) -> Array:
+        """(n, k): its derivative, with P multiplied by ``exaggeration``."""
+
+    def forces(self, Y: Array) -> tuple[Array, Array]:
+        """The attracting and the repelling part of the gradient, each (n, k)."""
+
+
 @dataclass(frozen=True)
-class Objective:
-    """KL(P || Q) and its gradient as functions of the embedding alone."""
+class DenseObjective:
+    """The formulas above with P (n, n) as one matrix."""
 
     P: Array
     kernel: Kernel
@@ -164,6 +175,14 @@ class FrozenObjective:
     P: Array
     kernel: Kernel
     old: Array
+
+    def kl(self, Y: Array) -> Array:
+        log_q = _log_similarities(self.kernel.log_weight(_squared_distances(Y, self.old)), by_row=True, others=True)
+        return _kl(self.P, log_q)
+
+    def forces(self, Y: Array) -> tuple[Array, Array]:
+        repulsion = self.gradient(Y, 0.0)
+        return self.gradient(Y) - repulsion, repulsion
 
     def gradient(self, Y: Array, exaggeration: float = 1.0) -> Array:
         s = _squared_distances(Y, self.old)
@@ -195,31 +214,40 @@ class EmbeddingState:
     embedding: Array
     gradient_norm: float
     seconds: float
-    objective: Any
+    objective: Objective
 
     @property
     def kl(self) -> float:
         """KL(P || Q) in nats at ``embedding``, never exaggerated. Computed when it is asked for."""
         return float(self.objective.kl(self.embedding))
 
+    def forces(self) -> tuple[Array, Array]:
+        """The attracting and the repelling part of the gradient, each (n, n_components), never exaggerated."""
+        return self.objective.forces(self.embedding)
+
     def __str__(self) -> str:
         return f"KL {self.kl:.4f}"
 
 
 def descend(
-    objective: Any,
+    objective: Objective,
     Y: Array,
     *,
     learning_rate: float,
     max_iter: int,
     exaggeration: float = 1.0,
     min_grad_norm: float = 0.0,
+    jitter: float = 0.0,
+    rng: np.random.Generator | None = None,
 ) -> Iterator[EmbeddingState]:
     """Gradient descent with momentum and gains from Y, which is written over.
 
     velocity <- momentum * velocity - learning_rate * gains * gradient, Y <- Y + velocity. The momentum is 0.5 in the
     exaggerated first quarter (at most 250 iterations) and 0.8 after it. A coordinate's gain grows by 0.2 while its
     gradient keeps pushing the way it already moves, and shrinks by a fifth when it turns (Jacobs, 1988).
+
+    With ``jitter``, noise of that standard deviation, drawn from ``rng``, is added after each step; it falls to 0 in
+    the first half of the iterations (the annealing of Hinton and Roweis).
 
     Raises
     ------
@@ -245,199 +273,5 @@ def descend(
         velocity *= 0.5 if first else 0.8
         velocity -= learning_rate * gains * gradient
         Y += velocity
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Estimators
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-class _NeighbourEmbedding(Estimator):
-    """What the three methods share; a subclass has a constructor, a kernel, and says what sums to one."""
-
-    _by_row = False
-
-    n_components: int
-    perplexity: float
-    early_exaggeration: float
-    learning_rate: float | str
-    max_iter: int
-    init: str | Array
-    metric: str
-    min_grad_norm: float
-    random_state: RandomState
-    verbose: int
-
-    embedding_: Array
-    kl_divergence_: float
-    n_iter_: int
-    learning_rate_: float
-    beta_: Array
-
-    def _kernel(self) -> Kernel:
-        raise NotImplementedError
-
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Embed X (n_samples, n_features), or (n, n) distances with metric="precomputed"."""
-        states = self.steps(X)
-        total, name = check_integer(self.max_iter, "max_iter", minimum=0) + 1, type(self).__name__
-        for _ in progress(states, total=total, description=name, verbose=self.verbose):
-            pass
-        return self
-
-    def fit_transform(self, X: Any, y: Any = None) -> Array:
-        """``fit(X).embedding_``. (``transform`` places points among those of ``fit``, which is something else.)"""
-        return self.fit(X).embedding_
-
-    def steps(self, X: Any) -> Iterator[EmbeddingState]:
-        """The descent, state by state, from the start to ``max_iter``; the estimator is fitted when it is drained."""
-        k = check_integer(self.n_components, "n_components")
-        exaggeration = check_number(self.early_exaggeration, "early_exaggeration", minimum=1.0)
-        max_iter = check_integer(self.max_iter, "max_iter", minimum=0)
-        perplexity = check_number(self.perplexity, "perplexity")
-        min_grad_norm = check_number(self.min_grad_norm, "min_grad_norm", minimum=0.0)
-        check_choice(self.metric, "metric", ("euclidean", "cosine", "precomputed"))
-        kernel = self._kernel()
-        X = self._check_fit(X, min_samples=2)
-        n, dtype = len(X), X.dtype
-
-        self.learning_rate_ = self._rate(n, exaggeration)
-        Y = self._start(X, k)
-        self._distances = Distances(X, self.metric)
-        found = affinities(self._distances, perplexity)
-        self.beta_ = found.beta.astype(dtype)
-        if self.verbose:
-            print(f"{type(self).__name__}: {n} samples, learning rate {self.learning_rate_:g}")
-        for state in descend(
-            self._objective(found, kernel),
-            Y,
-            learning_rate=self.learning_rate_,
-            max_iter=max_iter,
-            exaggeration=exaggeration,
-            min_grad_norm=min_grad_norm,
-        ):
-            self.embedding_, self.n_iter_ = state.embedding, state.iteration
-            yield state
-        self.kl_divergence_ = state.kl
-
-    def transform(self, X: Any) -> Array:
-        """Places (m, n_components) for new points X among the embedded ones, which stay where they are.
-
-        Each new point starts at the mean of its neighbours' places, weighted by its affinities to them, and descends
-        its own row's KL divergence. So a place does not depend on which other new points come along. With
-        metric="precomputed" X holds distances (m, n) to the fitted points.
-        """
-        X = self._check(X)
-        P = affinities_to(self._distances, X, min(float(self.perplexity), len(self._distances)))
-        old = self.embedding_
-        P = P.astype(old.dtype)
-        states = descend(FrozenObjective(P, self._kernel(), old), P @ old, learning_rate=0.1, max_iter=250)
-        return deque(states, maxlen=1)[0].embedding
-
-    def _objective(self, found: Affinities, kernel: Kernel) -> Objective | TiledObjective:
-        """Cost and gradient of the embedding: by tiles where P is symmetric and in the host's memory, else dense."""
-        everyone = slice(0, len(found))
-        if self._by_row:
-            return Objective(found.conditional(everyone, everyone), kernel, by_row=True)
-        if get_xp(found.beta) is not np:
-            return Objective(found.joint(everyone, everyone), kernel)
-        return TiledObjective(found.joint, len(found), getattr(kernel, "dof", None), found.distances.dtype)
-
-    def _rate(self, n: int, exaggeration: float) -> float:
-        if self.learning_rate == "auto":
-            return max(n / exaggeration / 4, 50.0)
-        return check_number(self.learning_rate, "learning_rate", open_minimum=True, minimum=0.0)
-
-    def _start(self, X: Array, k: int) -> Array:
-        """The first embedding (n, k), in X's dtype and our own: principal components or noise with deviation 1e-4."""
-        xp, n = get_xp(X), len(X)
-        if not isinstance(self.init, str):
-            Y = check_array(self.init, name="init", xp=xp, dtype=X.dtype)
-            if Y.shape != (n, k):
-                raise ValueError(f"init must have shape (n_samples, n_components) = {(n, k)}, got {tuple(Y.shape)}")
-            return Y.copy()
-        check_choice(self.init, "init", ("pca", "random"))
-        noise = 1e-4 * Rng(self.random_state, xp).host.standard_normal((n, k))
-        Y = asarray(noise, dtype=X.dtype, xp=xp)
-        if self.init == "random":
-            return Y
-        if self.metric == "precomputed":
-            raise ValueError('init="pca" needs features, but metric="precomputed" gives distances: use init="random"')
-        pca = PCA(min(k, *X.shape)).fit(X)
-        there = int((pca.explained_variance_ > pca._no_variance).sum())
-        if there == 0:  # constant data: all at one place, which is where equal points belong
-            return xp.zeros_like(Y)
-        scores = pca.transform(X)[:, :there]
-        Y[:, :there] = scores * (1e-4 / scores[:, 0].std())  # what data of low rank leave empty stays noise
-        return Y
-
-
-class TSNE(_NeighbourEmbedding):
-    """t-distributed stochastic neighbour embedding, exact (van der Maaten and Hinton, 2008).
-
-    Parameters
-    ----------
-    n_components : int
-        Dimensions of the embedding.
-    perplexity : float
-        The effective number of neighbours of each point, between 1 and n_samples - 1.
-    early_exaggeration : float
-        Factor on the attraction in the first quarter of the iterations, at most 250.
-    learning_rate : float or "auto"
-        "auto" is max(n_samples / early_exaggeration / 4, 50); the gradient carries its factor 4.
-    max_iter : int
-        Any number is meaningful; 0 returns the start.
-    init : "pca", "random" or (n_samples, n_components)
-        Principal components, the first scaled to standard deviation 1e-4; noise of that size; or a start of your own.
-    metric : "euclidean", "cosine" or "precomputed"
-        The distance whose square enters the affinities. "precomputed": X is an (n, n) matrix of distances.
-    dof : float
-        Degrees of freedom of Student's t. Smaller means heavier tails and tighter clusters.
-    min_grad_norm : float
-        The descent ends when the norm of its gradient falls below this.
-    random_state : seed for init="random"
-
-    Attributes
-    ----------
-    embedding_ : (n_samples, n_components), in the dtype of X
-    kl_divergence_ : float
-        Of the affinities, not exaggerated, at ``embedding_``; nats.
-    n_iter_ : int
-    learning_rate_ : float
-    beta_ : (n_samples,)
-        1 / (2 sigma_i^2), by the perplexity.
-
-    Notes
-    -----
-    float32 data are embedded in float32, float64 data in float64, which takes twice the time and memory.
-    """
-
-    def __init__(
-        self,
-        n_components: int = 2,
-        *,
-        perplexity: float = 30.0,
-        early_exaggeration: float = 12.0,
-        learning_rate: float | str = "auto",
-        max_iter: int = 1000,
-        init: str | Array = "pca",
-        metric: str = "euclidean",
-        dof: float = 1.0,
-        min_grad_norm: float = 1e-7,
-        random_state: RandomState = None,
-        verbose: int = 0,
-    ) -> None:
-        self.n_components = n_components
-        self.perplexity = perplexity
-        self.early_exaggeration = early_exaggeration
-        self.learning_rate = learning_rate
-        self.max_iter = max_iter
-        self.init = init
-        self.metric = metric
-        self.dof = dof
-        self.min_grad_norm = min_grad_norm
-        self.random_state = random_state
-        self.verbose = verbose
-
-    def _kernel(self) -> Student:
-        return Student(check_number(self.dof, "dof", minimum=0.0, open_minimum=True))
+        if jitter and rng is not None and 2 * iteration < max_iter:
+            Y += asarray(rng.normal(0, jitter * (1 - 2 * iteration / max_iter), Y.shape), Y.dtype, xp)

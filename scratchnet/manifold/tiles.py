@@ -116,7 +116,9 @@ class TiledObjective:
         left = np.hstack([Y, square, one])
         right = np.ascontiguousarray(np.hstack([-2 * scale * Y, one, square + offset]).T)
         if self.dof is None:  # relative to the nearest pair, or all weights could vanish
-            right[-1] -= min(self._map(lambda i, rows, columns: _nearest(left[rows] @ right[:, columns], rows == columns)))
+            right[-1] -= min(
+                self._map(lambda i, rows, columns: _nearest(left[rows] @ right[:, columns], rows == columns))
+            )
         return left, right, np.ascontiguousarray(np.hstack([Y, one]).T)
 
     # -- cost ---------------------------------------------------------------------------------------------------------

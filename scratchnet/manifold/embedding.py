@@ -1,0 +1,275 @@
+"""The estimators: SNE, symmetric SNE and t-SNE, from data to picture. The method itself is in :mod:`.sne`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from scratchnet.backend import Array, RandomState, Rng, asarray, get_xp
+from scratchnet.base import Estimator, check_array, check_choice, check_integer, check_number, progress
+from scratchnet.decomposition import PCA
+from scratchnet.manifold.affinities import Affinities, Distances, affinities, affinities_to
+from scratchnet.manifold.sne import (
+    DenseObjective,
+    EmbeddingState,
+    FrozenObjective,
+    Gaussian,
+    Kernel,
+    Objective,
+    Student,
+    descend,
+)
+from scratchnet.manifold.tiles import TILE, TiledObjective
+from scratchnet.memory import check_memory
+
+_ROWS = 1024  # new points placed at a time
+_DENSE = 8  # matrices of n^2 numbers that the dense formulas hold at once, P among them
+
+
+@dataclass(repr=False, eq=False)
+class NeighbourEmbedding(Estimator, ABC):
+    """What the three methods share; a subclass says which kernel, and what sums to one.
+
+    Parameters
+    ----------
+    n_components : int
+        Dimensions of the embedding.
+    perplexity : float
+        The effective number of neighbours of each point, between 1 and n_samples - 1.
+    early_exaggeration : float
+        Factor on the attraction in the first quarter of the iterations, at most 250.
+    learning_rate : float or "auto"
+        What "auto" is depends on the method; ``learning_rate_`` holds it and ``verbose`` prints it.
+    max_iter : int
+        Any number is meaningful; 0 returns the start.
+    init : "pca", "random" or (n_samples, n_components)
+        Principal components, the first scaled to standard deviation 1e-4; noise of that size; or a start of your own.
+    metric : "euclidean", "cosine" or "precomputed"
+        The distance whose square enters the affinities. "precomputed": X is an (n, n) matrix of distances.
+    min_grad_norm : float
+        The descent ends when the norm of its gradient falls below this.
+    random_state : int, numpy.random.Generator or None
+        Seed of random starts (and of the coordinates that ``init="pca"`` finds no component for).
+    backend : str, optional
+        Where to compute, by default the current backend.
+    verbose : int
+        1 prints the affinities' report and the learning rate, and shows a progress bar.
+
+    Attributes
+    ----------
+    embedding_ : (n_samples, n_components), in the dtype of X
+    kl_divergence_ : float
+        Of the affinities, not exaggerated, at ``embedding_``; nats.
+    n_iter_ : int
+    learning_rate_ : float
+    beta_ : (n_samples,)
+        1 / (2 sigma_i^2), by the perplexity.
+    affinities_ : Affinities
+        ``print(affinities_.report())`` says what is odd about the data: outliers, duplicates.
+
+    Raises
+    ------
+    MemoryError
+        Before anything is computed, if n^2 numbers do not fit; the message names the largest n that would.
+    FloatingPointError
+        If the descent diverges.
+    """
+
+    n_components: int = 2
+    _: KW_ONLY
+    perplexity: float = 30.0
+    early_exaggeration: float = 1.0
+    learning_rate: float | str = "auto"
+    max_iter: int = 1000
+    init: str | Array = "pca"
+    metric: str = "euclidean"
+    min_grad_norm: float = 1e-7
+    random_state: RandomState = None
+    backend: str | None = None
+    verbose: int = 0
+
+    embedding_: Array = field(init=False)
+    kl_divergence_: float = field(init=False)
+    n_iter_: int = field(init=False)
+    learning_rate_: float = field(init=False)
+    beta_: Array = field(init=False)
+    affinities_: Affinities = field(init=False)
+
+    _by_row: ClassVar[bool] = False
+
+    @abstractmethod
+    def _kernel(self) -> Kernel:
+        """The kernel of the embedding."""
+
+    @abstractmethod
+    def _automatic_rate(self, n: int) -> float:
+        """The learning rate that "auto" stands for."""
+
+    # -- fit ----------------------------------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Embed X (n_samples, n_features), or (n, n) distances with metric="precomputed"."""
+        total = check_integer(self.max_iter, "max_iter", minimum=0) + 1
+        deque(progress(self.steps(X), total=total, description=type(self).__name__, verbose=self.verbose), maxlen=0)
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None) -> Array:
+        """``fit(X).embedding_``. (``transform`` places points among those of ``fit``, which is something else.)"""
+        return self.fit(X).embedding_
+
+    def steps(self, X: Any) -> Iterator[EmbeddingState]:
+        """The descent, state by state, from the start to ``max_iter``; the estimator is fitted when it is drained.
+
+        Examples
+        --------
+        >>> X = np.random.default_rng(0).standard_normal((40, 5))
+        >>> history = [state.kl for state in TSNE(perplexity=9).steps(X) if state.iteration % 50 == 0]
+        """
+        k = check_integer(self.n_components, "n_components")
+        exaggeration = check_number(self.early_exaggeration, "early_exaggeration", minimum=1.0)
+        max_iter = check_integer(self.max_iter, "max_iter", minimum=0)
+        perplexity = check_number(self.perplexity, "perplexity")
+        min_grad_norm = check_number(self.min_grad_norm, "min_grad_norm", minimum=0.0)
+        check_choice(self.metric, "metric", ("euclidean", "cosine", "precomputed"))
+        kernel, jitter = self._kernel(), check_number(getattr(self, "jitter", 0.0), "jitter", minimum=0.0)
+        X = self._check_fit(X, min_samples=2)
+        n, dtype, rng = len(X), X.dtype, Rng(self.random_state, get_xp(X))
+        self._check_memory(n, X)
+
+        if self.learning_rate == "auto":
+            self.learning_rate_ = self._automatic_rate(n)
+        else:
+            self.learning_rate_ = check_number(self.learning_rate, "learning_rate", minimum=0.0, open_minimum=True)
+        Y = self._start(X, k, rng)
+        self.affinities_ = affinities(Distances(X, self.metric), perplexity)
+        self.beta_ = self.affinities_.beta.astype(dtype)
+        if self.verbose:
+            print(f"{self.affinities_.report()}\nlearning rate {self.learning_rate_:g} ({self.learning_rate!r})")
+        for state in descend(
+            self._objective(kernel),
+            Y,
+            learning_rate=self.learning_rate_,
+            max_iter=max_iter,
+            exaggeration=exaggeration,
+            min_grad_norm=min_grad_norm,
+            jitter=jitter,
+            rng=rng.host,
+        ):
+            self.embedding_, self.n_iter_ = state.embedding, state.iteration
+            yield state
+        self.kl_divergence_ = state.kl
+
+    def _tiled(self, X: Array) -> bool:
+        """Whether the fast objective applies: P symmetric, and in the host's memory."""
+        return not self._by_row and get_xp(X) is np
+
+    def _objective(self, kernel: Kernel) -> Objective:
+        found = self.affinities_
+        everyone = slice(0, len(found))
+        if self._tiled(found.beta):
+            return TiledObjective(found.joint, len(found), getattr(kernel, "dof", None), found.distances.dtype)
+        P = (found.conditional if self._by_row else found.joint)(everyone, everyone)
+        return DenseObjective(P, kernel, self._by_row)
+
+    def _check_memory(self, n: int, X: Array) -> None:
+        matrices = (1 + TILE / n) / 2 if self._tiled(X) else _DENSE
+        check_memory(int(matrices * n**2) * X.dtype.itemsize, n, get_xp(X), f"exact {type(self).__name__}")
+
+    def _start(self, X: Array, k: int, rng: Rng) -> Array:
+        """The first embedding (n, k), in X's dtype and our own: principal components or noise with deviation 1e-4."""
+        xp, n = get_xp(X), len(X)
+        if not isinstance(self.init, str):
+            Y = check_array(self.init, name="init", xp=xp, dtype=X.dtype)
+            if Y.shape != (n, k):
+                raise ValueError(f"init must have shape (n_samples, n_components) = {(n, k)}, got {tuple(Y.shape)}")
+            return Y.copy()
+        check_choice(self.init, "init", ("pca", "random"))
+        Y = asarray(1e-4 * rng.host.standard_normal((n, k)), dtype=X.dtype, xp=xp)
+        if self.init == "random":
+            return Y
+        if self.metric == "precomputed":
+            raise ValueError('init="pca" needs features, but metric="precomputed" gives distances: use init="random"')
+        pca = PCA(min(k, *X.shape), backend=self.backend).fit(X)
+        there = int((pca.explained_variance_ > pca._no_variance).sum())
+        if there == 0:  # constant data: all at one place, which is where equal points belong
+            return xp.zeros_like(Y)
+        scores = pca.transform(X)[:, :there]
+        Y[:, :there] = scores * (1e-4 / scores[:, 0].std())  # what data of low rank leave empty stays noise
+        return Y
+
+    # -- new points ---------------------------------------------------------------------------------------------------
+
+    def transform(self, X: Any) -> Array:
+        """Places (m, n_components) for new points X among the embedded ones, which stay where they are.
+
+        Each new point starts at the mean of its neighbours' places, weighted by its affinities to them, and descends
+        its own row's KL divergence. So a place does not depend on which other new points come along. With
+        metric="precomputed" X holds distances (m, n) to the fitted points.
+        """
+        X, old, kernel = self._check(X), self.embedding_, self._kernel()
+        perplexity = min(float(self.perplexity), len(old))
+        places = []
+        for i in range(0, len(X), _ROWS):
+            P = affinities_to(self.affinities_.distances, X[i : i + _ROWS], perplexity)
+            states = descend(FrozenObjective(P, kernel, old), P @ old, learning_rate=0.1, max_iter=250)
+            places.append(deque(states, maxlen=1)[0].embedding)
+        return get_xp(X).concatenate(places)
+
+
+@dataclass(repr=False, eq=False)
+class SNE(NeighbourEmbedding):
+    """Stochastic neighbour embedding (Hinton and Roweis, 2002): Gaussians in X and in Y, the sum of one KL a point.
+
+    ``learning_rate="auto"`` is 1 / (4 early_exaggeration). ``jitter`` adds noise of that standard deviation after each
+    step, which falls to 0 in the first half of the iterations. ``kl_divergence_`` is the sum over all points.
+    All else is as in :class:`NeighbourEmbedding`.
+    """
+
+    jitter: float = field(default=0.0, kw_only=True)
+
+    _by_row: ClassVar[bool] = True
+
+    def _kernel(self) -> Kernel:
+        return Gaussian()
+
+    def _automatic_rate(self, n: int) -> float:
+        return 1 / (4 * self.early_exaggeration)
+
+
+@dataclass(repr=False, eq=False)
+class SymmetricSNE(NeighbourEmbedding):
+    """Symmetric SNE (Cook, Sutskever, Mnih and Hinton, 2007): Gaussians in Y, but one KL over all pairs.
+
+    ``learning_rate="auto"`` is n_samples / (4 early_exaggeration). All else is as in :class:`NeighbourEmbedding`.
+    """
+
+    def _kernel(self) -> Kernel:
+        return Gaussian()
+
+    def _automatic_rate(self, n: int) -> float:
+        return n / (4 * self.early_exaggeration)
+
+
+@dataclass(repr=False, eq=False)
+class TSNE(NeighbourEmbedding):
+    """t-distributed stochastic neighbour embedding, exact (van der Maaten and Hinton, 2008).
+
+    ``dof``, the degrees of freedom of Student's t: fewer mean heavier tails and tighter clusters.
+    ``learning_rate="auto"`` is max(n_samples / (4 early_exaggeration), 50); the gradient carries its factor 4.
+    All else is as in :class:`NeighbourEmbedding`. float32 data are embedded in float32, float64 data in float64, which
+    takes twice the time and memory.
+    """
+
+    early_exaggeration: float = field(default=12.0, kw_only=True)
+    dof: float = field(default=1.0, kw_only=True)
+
+    def _kernel(self) -> Kernel:
+        return Student(check_number(self.dof, "dof", minimum=0.0, open_minimum=True))
+
+    def _automatic_rate(self, n: int) -> float:
+        return max(n / (4 * self.early_exaggeration), 50.0)

@@ -1,0 +1,42 @@
+"""Will it fit? Asked before something large is allocated, not found out by the operating system afterwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scratchnet.backend import Module
+
+
+def available_memory(xp: Module) -> int | None:
+    """Bytes that can still be allocated where ``xp`` keeps its arrays; None if the system does not say."""
+    cuda = getattr(xp, "cuda", None)
+    if cuda is not None:
+        return int(cuda.runtime.memGetInfo()[0]) + int(xp.get_default_memory_pool().free_bytes())
+    free = []
+    meminfo = _read("/proc/meminfo").partition("MemAvailable:")[2].split()
+    if meminfo:
+        free.append(int(meminfo[0]) * 1024)
+    limit, used = (_read(f"/sys/fs/cgroup/memory.{name}").strip() for name in ("max", "current"))
+    if limit.isdecimal() and used.isdecimal():  # inside a container
+        free.append(max(int(limit) - int(used), 0))
+    return min(free, default=None)
+
+
+def check_memory(needed: int, n: int, xp: Module, what: str) -> None:
+    """Raise MemoryError if ``needed`` bytes, which grow with the square of ``n``, are more than there are.
+
+    ``what`` starts the message, which goes on to name the largest n that would fit.
+    """
+    free = available_memory(xp)
+    if free is not None and needed > free:
+        raise MemoryError(
+            f"{what} needs {needed / 2**30:.1f} GiB for n_samples={n}, but {free / 2**30:.1f} GiB are free; "
+            f"the largest n_samples that would fit is about {int(n * (free / needed) ** 0.5)}"
+        )
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""
