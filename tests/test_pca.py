@@ -11,10 +11,10 @@ from sklearn.datasets import load_digits, load_iris
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from scratchnet import blocks
 from scratchnet.backend import asarray, to_numpy
 from scratchnet.base import NotFittedError
 from scratchnet.decomposition import PCA
-from scratchnet.decomposition import pca as pca_module
 
 IRIS, DIGITS = load_iris().data, load_digits().data
 
@@ -237,9 +237,18 @@ def test_blocks_do_not_matter(monkeypatch, tmp_path):
     mapped = np.memmap(tmp_path / "iris", dtype="float64", mode="w+", shape=IRIS.shape)
     mapped[...] = IRIS
     whole = PCA().fit(IRIS)
-    monkeypatch.setattr(pca_module, "_BLOCK", 7)
+    monkeypatch.setattr(blocks, "_ROWS_ON_HOST", 7)
     np.testing.assert_allclose(PCA().fit(mapped).components_, whole.components_, atol=1e-12)
-    np.testing.assert_allclose(PCA().fit(IRIS.T[:, :9]).components_, PCA().fit(IRIS.T[:, :9]).components_)
+
+
+def test_threads_do_not_matter(monkeypatch):
+    X = np.random.default_rng(0).standard_normal((5000, 9)).astype("float32")
+    bits = set()
+    for threads in "1", "2", "5":
+        monkeypatch.setenv("SCRATCHNET_THREADS", threads)
+        pca = PCA().fit(X)
+        bits.add(pca.components_.tobytes() + pca.explained_variance_.tobytes())
+    assert len(bits) == 1
 
 
 def test_works_in_a_pipeline_and_with_data_frames():

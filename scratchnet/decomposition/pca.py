@@ -6,15 +6,13 @@ S a = l a. So components are eigenvectors of the covariance S, and the variance 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Self
 
 import numpy as np
 
+from scratchnet import blocks
 from scratchnet.backend import Array, get_xp
 from scratchnet.base import Estimator, TransformerMixin, check_integer, check_number
-
-_BLOCK = 4096  # rows centred at a time: the data may be larger than memory (numpy.memmap)
 
 
 class PCA(TransformerMixin, Estimator):
@@ -26,8 +24,9 @@ class PCA(TransformerMixin, Estimator):
     - ``score_samples``: log N(x; mean, A'(L - s^2 I)A + s^2 I), s^2 the mean of the d - k variances left out
       (Tipping and Bishop, Probabilistic principal component analysis, 1999).
 
-    Data are centred before anything is multiplied, and sums over rows run in float64, so data far from the origin keep
-    their variances. With fewer rows than columns the eigenvectors come from the n x n products of rows.
+    Data are centred before anything is multiplied, block by block (they may be larger than memory: numpy.memmap), and
+    the blocks are added up in float64, so data far from the origin keep their variances. With fewer rows than columns
+    the eigenvectors come from the n x n products of rows.
 
     Parameters
     ----------
@@ -85,14 +84,13 @@ class PCA(TransformerMixin, Estimator):
         mean = X.mean(axis=0, dtype=np.float64)
         self.mean_ = mean.astype(dtype)
         if n >= d:
-            centred = (X[i : i + _BLOCK] - self.mean_ for i in range(0, n, _BLOCK))
             offset = mean - self.mean_  # what rounding the mean left in every row
-            scatter = _gram(centred, d, xp) - n * xp.outer(offset, offset)
+            scatter = blocks.sum(lambda x: _gram(x - self.mean_), X) - n * xp.outer(offset, offset)
             values, vectors = xp.linalg.eigh(scatter)
             vectors = vectors[:, ::-1]
         else:
             rows = X - mean  # float64: there are fewer rows than columns, so this is small
-            values, left = xp.linalg.eigh(_gram((rows[:, j : j + _BLOCK].T for j in range(0, d, _BLOCK)), n, xp))
+            values, left = xp.linalg.eigh(_gram(rows.T))
             # rows' left has orthogonal columns of length sqrt(value). QR scales them to one, and where the length is 0
             # it puts some direction orthogonal to all the others.
             vectors = xp.linalg.qr(rows.T @ left[:, ::-1])[0]
@@ -173,12 +171,9 @@ class PCA(TransformerMixin, Estimator):
         return float(self.score_samples(X).mean())
 
 
-def _gram(blocks: Iterable[Array], width: int, xp: Any) -> Array:
-    """The sum of B'B (width, width) over ``blocks``: each product in the block's precision, the sum in float64."""
-    total = xp.zeros((width, width), dtype=np.float64)
-    for block in blocks:
-        total += block.T @ block
-    return total
+def _gram(A: Array) -> Array:
+    """A'A, multiplied in A's precision, in float64 from then on."""
+    return (A.T @ A).astype(np.float64)
 
 
 def _fix_signs(components: Array) -> Array:
