@@ -177,5 +177,21 @@ def test_outlier(xp, dtype, perplexity):
     assert P[-1].sum() > 0.999 / (2 * 101)  # p_ij is at least p_j|i / 2n: why t-SNE symmetrises by the mean
 
 
+def test_report(xp):
+    X = np.random.default_rng(0).standard_normal((40, 3))
+    X[7] = 100
+    X[20:30] = X[20]
+    report = find(X, 5.0).report()
+    assert list(report.outliers) == [7]
+    assert list(report.duplicates) == list(range(20, 30)) == list(report.not_reached)
+    assert report.entropy_error == pytest.approx(np.log(9 / 5))
+    assert str(report).startswith("40 points, perplexity 5, beta ")
+    assert "not reached: 10 points (20, 21, 22, 23, 24, ...)" in str(report)
+    plain = find(DIGITS[:50], 5.0).report()
+    assert len(plain.outliers) == len(plain.duplicates) == len(plain.not_reached) == 0
+    assert "\n" not in str(plain)
+    assert len(find(np.ones((5, 2)), 2.0).report().outliers) == 0
+
+
 def test_two_points(xp):
     np.testing.assert_allclose(to_numpy(find(np.array([[0.0], [3.0]]), 1.0).joint(*whole(2))), [[0, 0.5], [0.5, 0]])

@@ -65,8 +65,7 @@ class TiledObjective:
     def forces(self, Y: Array) -> tuple[Array, Array]:
         """The parts of the gradient, 4 sum_j p_ij f_ij (y_i - y_j) and -4 sum_j q_ij f_ij (y_i - y_j), each (n, k)."""
         left, right, points = self._factors(Y)
-        # Student's 1 + s/dof is at least 1; far from the origin rounding could take it to 0
-        clip = self.dof is not None and float(left[:, -2].max()) * np.finfo(self.dtype).eps > 1e-2
+        clip = float(left[:, -2].max()) * np.finfo(self.dtype).eps > 1e-2  # so far out, rounding may fake an s below 0
         sums, z = np.zeros((2, *points.shape), self.dtype), 0.0
         tiles = self._map(lambda i, rows, columns: self._tile(i, rows, columns, left, right, points, clip))
         for (rows, columns), (*products, weight) in zip(self._places, tiles, strict=True):
@@ -93,14 +92,14 @@ class TiledObjective:
             return [M @ y for y in there], [y @ M for y in here] if rows != columns else []
 
         np.matmul(left[rows], right[:, columns], out=T)
+        if clip:
+            np.maximum(T, 0 if dof is None else 1, out=T)
+        if rows == columns:
+            np.fill_diagonal(T, np.inf)
         if dof is None:
             np.exp(np.negative(T, out=T), out=T)  # w; f = 1
         else:
-            if clip:
-                np.maximum(T, 1, out=T)
             np.divide(1, T, out=T)  # f
-        if rows == columns:
-            np.fill_diagonal(T, 0)
         attraction = products(P if dof is None else np.multiply(P, T, out=M))
         W = T if dof is None or dof == 1 else np.power(T, (dof + 1) / 2, out=M)
         z = float((W @ there[-1]).sum(dtype=np.float64))
@@ -133,9 +132,9 @@ class TiledObjective:
     def _kl_tile(self, i: int, T: Array, diagonal: bool) -> tuple[float, float]:
         """The tile's sum of p (log p - log w), and its sum of w."""
         P, T = self._tiles[i].astype(np.float64), T.astype(np.float64)
-        log_w = -T if self.dof is None else -(self.dof + 1) / 2 * np.log(np.maximum(T, 1))
         if diagonal:
-            np.fill_diagonal(log_w, -np.inf)
+            np.fill_diagonal(T, np.inf)
+        log_w = -np.maximum(T, 0) if self.dof is None else -(self.dof + 1) / 2 * np.log(np.maximum(T, 1))
         there = P > 0
         cost = float((P * (np.log(np.where(there, P, 1)) - np.where(there, log_w, 0))).sum())
         z = float(np.exp(log_w).sum())
