@@ -43,7 +43,7 @@ def _panels(X: Array, seed: int) -> Section:
             mean of its points. Neither move can raise the objective <i>J</i>, so it ends. The centres cut the plane
             into Voronoi cells: the places that are nearer to one centre than to any other.</p>
             <p class="formula"><i>J</i> = Σ<sub>i</sub> |<i>x</i><sub>i</sub> −
-            <i>μ</i><sub>c(i)</sub>|<sup>2</sup></p>""",
+            <i>μ</i><sub>c(i)</sub>|²</p>""",
         pictures=[
             Picture(
                 plots.kmeans_steps(states, X),
@@ -60,8 +60,8 @@ def _panels(X: Array, seed: int) -> Section:
         sees=(
             "Centres that start beside one another drift apart until each has a group of its own. "
             if model.inertia_ < 1.01 * best
-            else "Centres move to the middle of their points, but not each finds a group of its own: this start ends in a "
-            "minimum that is not the smallest. "
+            else "Centres move to the middle of their points, but not each finds a group of its own: this start ends "
+            "in a minimum that is not the smallest. "
         )
         + "In {rounds} rounds J falls from {first} to {last}; in the last round no point changes its centre.",
         code=f"from scratchnet import plots\n{IMPORTS}\n\n{BLOBS}\n"
@@ -262,7 +262,10 @@ def _same_distance(data: TourData, seed: int) -> Section:
     x = images[int(np.argmax(images.reshape(len(images), -1).std(axis=1) > 0))].astype(np.float64)
     shifted = np.roll(x, 2, axis=1)
     distance = float(np.linalg.norm(shifted - x))
-    dimmed = x * (1 - distance / np.linalg.norm(x)) if distance < np.linalg.norm(x) else x
+    if distance < np.linalg.norm(x):
+        name, paler = "dimmed", x * (1 - distance / np.linalg.norm(x))
+    else:  # darkness is too near
+        name, paler = "faded", x + distance / np.linalg.norm(1 - 2 * x) * (1 - 2 * x)
     noise = np.abs(Rng(seed).host.standard_normal(x.shape))
     inward = np.where(x > 0.5, -1.0, 1.0)  # towards the middle of [0, 1], so that no grey level leaves it
     scale = distance / np.linalg.norm(noise)
@@ -270,7 +273,7 @@ def _same_distance(data: TourData, seed: int) -> Section:
         step = np.clip(noise * scale, 0, np.maximum(x, 1 - x))
         scale *= distance / np.linalg.norm(step)
     noisy = x + inward * step
-    others = {"shifted": shifted, "dimmed": dimmed, "noisy": noisy}
+    others = {"shifted": shifted, name: paler, "noisy": noisy}
     gaps = {name: float(np.linalg.norm(other - x)) for name, other in others.items()}
     numbers = {name: Number(f"distance of the {name} image", gap, "grey levels", ".2f") for name, gap in gaps.items()}
     typical = float(_pairwise(data.X[:400]).mean())
@@ -286,7 +289,7 @@ def _same_distance(data: TourData, seed: int) -> Section:
                 plots.image_grid(
                     np.stack([x, *others.values()]), column_labels=["original", *others], n_columns=4, cell=1.4
                 ),
-                "Four images: an original, the same shifted by two pixels, dimmed, and covered with noise. The last "
+                f"Four images: an original, the same shifted by two pixels, {name}, and covered with noise. The last "
                 "three have the same distance from the first.",
             )
         ],

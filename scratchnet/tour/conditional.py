@@ -275,7 +275,8 @@ def _property(data: TourData, seed: int, tell: Tell) -> Section:
         code=data.code(
             f"import numpy as np\n{IMPORT}\nfrom scratchnet.tour.conditional import slants",
             f"slant = slants(X.reshape(-1, {data.shape[0]}, {data.shape[1]}))",
-            f"model = ConditionalVAE(hidden={HIDDEN}, learning_rate={RATE:g}).fit(X, slant / slant.std())",
+            f"model = ConditionalVAE(hidden={HIDDEN}, learning_rate={RATE:g})",
+            "model.fit(X, slant / slant.std())",
             "images = model.sample(9, np.linspace(-2, 2, 9))",
         ),
     )  # fmt: skip

@@ -276,7 +276,8 @@ def _swiss_roll(seed: int) -> Section:
     length = (along * np.sqrt(1 + along**2) + np.arcsinh(along)) / 2  # of the spiral, from its centre
     sheet = np.stack([length, to_numpy(X)[:, 1]], axis=1)
     pairs = np.triu_indices(len(Z), 1)
-    correlation = np.corrcoef(*(to_numpy(squared_distances(A, A))[pairs] ** 0.5 for A in (Z, sheet)))[0, 1]
+    flat, rolled = (squared_distances(A, A)[pairs] ** 0.5 for A in (Z, sheet))
+    correlation = np.corrcoef(flat, rolled)[0, 1]
     fig, axes = plots.figure(1, 2, size=(plots.WIDTH, 3.3))
     host = to_numpy(X)
     plots.scatter(host[:, [0, 2]], along, ax=axes[0, 0], title="the roll, seen along its axis")

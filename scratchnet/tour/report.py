@@ -13,9 +13,12 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from scratchnet import plots
 
@@ -33,7 +36,7 @@ class Number:
     format: str = ".3f"
 
     def __post_init__(self) -> None:
-        value = self.value
+        value = int(self.value) if isinstance(self.value, np.integer) else self.value
         if not (value is None or isinstance(value, int | str)):
             value = float(value)
             if not math.isfinite(value):
@@ -196,12 +199,7 @@ class Report:
 
     def html(self) -> str:
         """The page."""
-        import jinja2
-
-        source = files("scratchnet.tour").joinpath("template.html.j2").read_text(encoding="utf-8")
-        environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-        page = environment.from_string(source)
-        return page.render(report=self, palette=plots.PALETTE, is_left_out=lambda part: isinstance(part, LeftOut))
+        return _template().render(report=self, palette=plots.PALETTE, is_left_out=lambda p: isinstance(p, LeftOut))
 
     def write(self, folder: Path) -> Path:
         """Write ``index.html`` and ``results.json`` into ``folder``; each is whole at every moment."""
@@ -217,6 +215,14 @@ class Report:
         return page
 
 
+@cache
+def _template() -> Any:
+    import jinja2
+
+    source = files("scratchnet.tour").joinpath("template.html.j2").read_text(encoding="utf-8")
+    return jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
+
+
 def to_svg(figure: Any, prefix: str, alt: str) -> str:
     """The figure as SVG to stand in a page: its ids its own, its colours and its font those of the page."""
     from html import escape
@@ -228,7 +234,8 @@ def to_svg(figure: Any, prefix: str, alt: str) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)  # it would hold for the whole page
-    text = re.sub(r'\bid="', f'id="{prefix}-', text)
+    used = set(re.findall(r'(?:url\(|href=")#([^)"]+)', text))
+    text = re.sub(r' id="([^"]*)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", text)
     text = text.replace("url(#", f"url(#{prefix}-").replace('href="#', f'href="#{prefix}-')
     for i, color in enumerate(plots.PALETTE):
         text = text.replace(color, f"var(--class-{i})")
