@@ -1,0 +1,113 @@
+"""Graph clustering by cliques: groups in which everybody is a neighbour of everybody.
+
+Unlike the clusters of a partition, cliques come in several sizes, and a point may be in several of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from scratchnet import blocks
+from scratchnet.backend import Array, get_xp, to_numpy
+from scratchnet.base import check_array, check_number
+from scratchnet.distances import DistancesTo
+from scratchnet.neighbors import nearest_neighbors
+
+
+def epsilon_graph(X: Any, epsilon: float) -> Array:
+    """Which points are within ``epsilon`` of each other: (n, n) booleans, symmetric, False on the diagonal.
+
+    Parameters
+    ----------
+    X : array_like (n, n_features)
+    epsilon : float
+        The largest distance between neighbours.
+    """
+    X = check_array(X)
+    xp, distances = get_xp(X), DistancesTo(X)
+    epsilon = check_number(epsilon, "epsilon", minimum=0)
+    graph = xp.concatenate(blocks.map(lambda x: distances(x) <= epsilon**2, X, size=blocks.rows_per_block(X, len(X))))
+    return _without_loops(graph & graph.T)  # rounding must not make it one-sided
+
+
+def k_neighbor_graph(X: Any, n_neighbors: int, *, mutual: bool = False) -> Array:
+    """Which points are among each other's k nearest: (n, n) booleans, symmetric, False on the diagonal.
+
+    Parameters
+    ----------
+    X : array_like (n, n_features)
+    n_neighbors : int
+        k, less than n.
+    mutual : bool
+        Whether both must be among the k nearest of the other; by default one is enough.
+    """
+    X = check_array(X, min_samples=2)
+    xp, n = get_xp(X), len(X)
+    graph = xp.zeros((n, n), dtype=bool)
+    graph[xp.arange(n)[:, None], nearest_neighbors(X, n_neighbors)[0]] = True
+    return _without_loops(graph & graph.T if mutual else graph | graph.T)
+
+
+def _without_loops(graph: Array) -> Array:
+    here = get_xp(graph).arange(len(graph))
+    graph[here, here] = False
+    return graph
+
+
+def maximal_cliques(graph: Any) -> list[tuple[int, ...]]:
+    """All cliques of a graph that no further node can join, each once: sorted tuples of nodes, in sorted order.
+
+    A node without neighbours is a clique of its own. There may be exponentially many: up to 3^(n/3).
+
+    The algorithm of Bron and Kerbosch (Algorithm 457, 1973) with the pivot of Tomita, Tanaka and Takahashi (The
+    worst-case time complexity for generating all maximal cliques, 2006).
+
+    Parameters
+    ----------
+    graph : array_like (n, n)
+        Symmetric; True or non-zero where two nodes are neighbours. The diagonal does not matter.
+    """
+    adjacent = to_numpy(graph)
+    if adjacent.ndim != 2 or adjacent.shape[0] != adjacent.shape[1]:
+        raise ValueError(f"graph must be an (n, n) matrix of neighbours, got shape {adjacent.shape}")
+    adjacent = adjacent.astype(bool)
+    if (adjacent != adjacent.T).any():
+        i, j = np.argwhere(adjacent != adjacent.T)[0]
+        raise ValueError(
+            f"graph must be symmetric, but only one of ({i}, {j}) and ({j}, {i}) is set: use graph | graph.T"
+        )
+    neighbors = [_to_set(row) & ~(1 << i) for i, row in enumerate(adjacent)]
+    cliques: list[tuple[int, ...]] = []
+    everyone = (1 << len(neighbors)) - 1
+    stack: list[tuple[tuple[int, ...], int, int]] = [((), everyone, 0)] if everyone else []
+    while stack:
+        # find all maximal cliques with all of `clique`, some of `candidates`, and none of `done`: these had their turn
+        clique, candidates, done = stack.pop()
+        if not candidates:
+            if not done:
+                cliques.append(tuple(sorted(clique)))
+            continue
+        # A clique that is maximal holds the pivot, or someone who is no neighbour of it: start with these alone.
+        pivot = max(_members(candidates | done), key=lambda v: (candidates & neighbors[v]).bit_count())
+        for v in _members(candidates & ~neighbors[pivot]):
+            stack.append(((*clique, v), candidates & neighbors[v], done & neighbors[v]))
+            candidates &= ~(1 << v)
+            done |= 1 << v
+    return sorted(cliques)
+
+
+def _to_set(row: np.ndarray) -> int:
+    """The positions where ``row`` is True, as the bits of an integer: sets meet and join in one instruction a word."""
+    return int.from_bytes(np.packbits(row, bitorder="little").tobytes(), "little")
+
+
+def _members(nodes: int) -> list[int]:
+    """The positions of the bits that are set."""
+    found = []
+    while nodes:
+        lowest = nodes & -nodes
+        found.append(lowest.bit_length() - 1)
+        nodes ^= lowest
+    return found
