@@ -22,7 +22,7 @@ from scratchnet.autoencoders import (
     SparseAutoencoder,
 )
 from scratchnet.backend import Array, Rng, asarray
-from scratchnet.manifold.sne import Kernel, Student, kl_divergence, kl_gradient
+from scratchnet.manifold.sne import Gaussian, Kernel, Student, kl_divergence, kl_gradient
 from scratchnet.nn import (
     Dense,
     GaussianSample,
@@ -199,21 +199,23 @@ def _model(model: Any) -> tuple[Callable[[], Array], Params]:
 
 
 def _embeddings() -> Iterator[Case]:
+    yield Case("SNE", lambda: _embedding(2, Gaussian(), by_row=True))
+    yield Case("SymmetricSNE", lambda: _embedding(2, Gaussian()))
     for k, dof in ((1, 2.0), (2, 1.0), (3, 0.5)):
-        yield Case(f"t-SNE in {k}-D, dof {dof:g}", lambda k=k, dof=dof: _embedding(k, Student(dof)))  # type: ignore[misc]
+        yield Case(f"TSNE in {k}-D, dof {dof:g}", lambda k=k, dof=dof: _embedding(k, Student(dof)))  # type: ignore[misc]
 
 
-def _embedding(k: int, kernel: Kernel) -> tuple[Callable[[], Array], Params]:
-    """KL(P || Q) as a function of the embedding Y (10, k), for a symmetric P with a zero diagonal."""
+def _embedding(k: int, kernel: Kernel, by_row: bool = False) -> tuple[Callable[[], Array], Params]:
+    """KL(P || Q) as a function of the embedding Y (10, k), for some P with a zero diagonal."""
     rng = np.random.default_rng(8)
     P = rng.uniform(size=(10, 10))
-    P = P + P.T
     np.fill_diagonal(P, 0)
-    affinities = asarray(P / P.sum())
+    P = P / P.sum(axis=1, keepdims=True) if by_row else (P + P.T) / (2 * P.sum())
+    affinities = asarray(P)
     params = Params.of(Y=asarray(rng.standard_normal((10, k))))
     Y, dY = params.views["Y"]
-    dY[...] = kl_gradient(Y, affinities, kernel)
-    return lambda: kl_divergence(Y, affinities, kernel), params
+    dY[...] = kl_gradient(Y, affinities, kernel, by_row)
+    return lambda: kl_divergence(Y, affinities, kernel, by_row), params
 
 
 def _away_from_zero(a: np.ndarray) -> np.ndarray:
