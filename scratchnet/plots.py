@@ -39,7 +39,7 @@ PALETTE = (
 """Ten colours for classes, found by a search that pushes the two most similar ones apart: at least 0.13 in OKLab, to
 the usual eye and as protanopes and deuteranopes see them; none too light for white paper or too dark for black."""
 
-INK, FAINT = "#24292f", "#d4d9df"  # text and axes; grid lines and cell borders
+INK, FAINT, GREY = "#24292f", "#d4d9df", "#858d96"  # text and axes; grid lines; points without a class
 WIDTH = 6.4  # inches
 
 _STYLE: dict[str, Any] = {
@@ -200,9 +200,8 @@ def voronoi(
     for color, cell in zip(palette, voronoi_cells(places, low, high), strict=True):
         ax.fill(*cell.T, facecolor=color, alpha=0.13, edgecolor="none")
         ax.fill(*cell.T, facecolor="none", edgecolor=INK, linewidth=0.6)
-    point_colors = INK if labels is None else np.asarray(palette)[to_numpy(labels)]
-    alpha = 0.35 if labels is None else 0.75
-    ax.scatter(*points.T, c=point_colors, s=7, linewidths=0, alpha=alpha, rasterized=True)
+    point_colors = GREY if labels is None else np.asarray(palette)[to_numpy(labels)]
+    ax.scatter(*points.T, c=point_colors, s=7, linewidths=0, alpha=0.75, rasterized=True)
     ax.scatter(*places.T, c=palette, s=85, marker="X", edgecolors="white", linewidths=1.2, zorder=3)
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[], aspect="equal")
     ax.set_title(title or "")

@@ -92,7 +92,7 @@ class Page(HTMLParser):
         if "id" in attrs:
             self.ids.append(attrs["id"])
         self.references += [attrs[k] for k in ("href", "xlink:href", "src", "action", "srcset", "data") if k in attrs]
-        if tag in ("svg", "img"):
+        if tag in ("svg", "img") and "aria-hidden" not in attrs:
             self.pictures.append(attrs)
 
     def handle_endtag(self, tag):
