@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 import scratchnet
@@ -62,7 +63,11 @@ def run_tour(
     report = Report("scratchnet tour", _about(tour_data, seed), [Progress(chapter) for chapter in chosen])
     folder = Path(out)
     page = report.write(folder)
-    with tqdm(total=sum(len(chapter.sections) for chapter in chosen), unit="section", disable=None, leave=False) as bar:
+    # one BLAS thread: models train side by side, one a core (see training.py), and row blocks run on threads anyway
+    with (
+        threadpool_limits(1, "blas"),
+        tqdm(total=sum(len(chapter.sections) for chapter in chosen), unit="section", disable=None, leave=False) as bar,
+    ):
         for progress in report.chapters:
             _run_chapter(report, progress, tour_data, seed, folder, bar)
             numbers = [f"{n.label} {n}{' ' + n.unit if n.unit else ''}" for n in progress.headline()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -12,39 +13,62 @@ from scratchnet.backend import Array, asarray, get_xp, to_numpy
 from scratchnet.decomposition import PCA
 from scratchnet.metrics import knn_accuracy
 from scratchnet.tour.autoencoder_codes import IMPORT, clusters, generation, strange_input, walk
-from scratchnet.tour.data import TourData, first_of_each, mse, train
+from scratchnet.tour.data import TourData, first_of_each, mse
 from scratchnet.tour.report import Chapter, LeftOut, Number, Picture, Section, Table, Tell
+from scratchnet.tour.training import Trainings
 
 EPOCHS = 20
 
 
 def _run(data: TourData, seed: int, tell: Tell) -> Iterator[Section | LeftOut]:
-    model, section = _training(data, seed, tell)
-    yield section
-    models = {k: train(_network(data, k, seed), tell, data.X) for k in (2, 8)} | {32: model}
-    yield _sizes(data, models)
-    yield _linear(data, seed, tell)
-    yield _plane(data, seed, tell)
+    unrolled = Unrolled(data)
+    rows, names = _three_classes(data)
+    with Trainings(tell) as train:
+        largest = train(_network(32, seed), data.X, validation=data.X_test, each=unrolled)
+        smaller = {k: train(_network(k, seed), data.X) for k in (8, 2)}
+        errors: list[float] = []
+        linear = train(_linear_network(data, seed), data.X, each=lambda s: errors.append(_error(s.model, data)))
+        plane = train(_plane_network(seed), data.X[asarray(rows)])
+
+        model = largest.result()
+        yield _training(data, model, unrolled)
+        models = {k: future.result() for k, future in reversed(smaller.items())} | {32: model}
+        yield _sizes(data, models)
+        yield _linear(data, linear.result(), errors)
+        yield _plane(data, plane.result(), rows, names)
     yield walk(data, model, seed)
     yield generation(data, model, seed)
     yield strange_input(data, model)
     yield clusters(data, models, seed, tell)
 
 
-def _network(data: TourData, n_latent: int, seed: int) -> Autoencoder:
+def _network(n_latent: int, seed: int) -> Autoencoder:
     return Autoencoder(hidden=(128,), n_latent=n_latent, epochs=EPOCHS, random_state=seed)
 
 
-def _training(data: TourData, seed: int, tell: Tell) -> tuple[Autoencoder, Section]:
-    shown = data.X_test[asarray(first_of_each(data.y_test, data.n_classes))]
-    model = _network(data, 32, seed)
-    untrained = Autoencoder(hidden=(128,), n_latent=32, epochs=0, random_state=seed).fit(data.X)
-    before, rows, labels = mse(untrained.reconstruct(data.X_test), data.X_test), [untrained.reconstruct(shown)], []
-    for state in model.steps(data.X, validation=data.X_test):
-        tell(f"Autoencoder, epoch {state.epoch} of {state.epochs}")
-        if state.epoch in (1, 5, EPOCHS):
-            rows.append(model.reconstruct(shown))
-            labels.append(f"{state.epoch} epoch{'s' * (state.epoch > 1)}")
+def _error(model: Autoencoder, data: TourData) -> float:
+    """The mean squared error on held-out data."""
+    return mse(model.reconstruct(data.X_test), data.X_test)
+
+
+class Unrolled:
+    """Reconstructions of a few held-out samples, one row an epoch, gathered while a model trains."""
+
+    def __init__(self, data: TourData) -> None:
+        self.x = data.X_test[asarray(first_of_each(data.y_test, data.n_classes))]
+        self.rows: list[Array] = [self.x]
+        self.labels = ["input"]
+
+    def __call__(self, state: Any) -> None:
+        if state.epoch in (1, 5, state.epochs):
+            self.rows.append(state.model.reconstruct(self.x))
+            self.labels.append(f"{state.epoch} epoch{'s' * (state.epoch > 1)}")
+
+
+def _training(data: TourData, model: Autoencoder, unrolled: Unrolled) -> Section:
+    untrained = Autoencoder(**{**model.get_params(), "epochs": 0}).fit(data.X)
+    rows = [unrolled.x, untrained.reconstruct(unrolled.x), *unrolled.rows[1:]]
+    labels = ["input", "untrained", *unrolled.labels[1:]]
     last = model.history_[-1]
     pictures = [
         Picture(
@@ -54,13 +78,13 @@ def _training(data: TourData, seed: int, tell: Tell) -> tuple[Autoencoder, Secti
     ]
     if data.shape:
         picture = Picture(
-            plots.reconstructions(shown, *rows, labels=["input", "untrained", *labels], shape=data.shape),
+            plots.reconstructions(*rows, labels=labels, shape=data.shape),
             f"Held-out {data.name} in the first row; below them their reconstructions by the untrained network, which "
             "are grey noise, and after more and more epochs of training.",
         )
         pictures.insert(0, picture)
     n_weights = model.params_.theta.size
-    section = Section(
+    return Section(
         "training",
         says=f"""<p>An autoencoder squeezes its input through a narrow code and is trained to give it back. Here the
             layers are {data.n_features}–128–32–128–{data.n_features} with ReLU, and the loss is the cross-entropy
@@ -75,8 +99,8 @@ def _training(data: TourData, seed: int, tell: Tell) -> tuple[Autoencoder, Secti
             "epochs": Number("epochs", EPOCHS),
             "train": Number("loss on training data (the first 2,000)", last["loss"], "nats/sample", ".1f"),
             "test": Number("loss on held-out data", last["validation_loss"], "nats/sample", ".1f"),
-            "before": Number("held-out error, untrained", before, "MSE", ".4f"),
-            "after": Number("held-out error, trained", mse(model.reconstruct(data.X_test), data.X_test), "MSE", ".4f"),
+            "before": Number("held-out error, untrained", _error(untrained, data), "MSE", ".4f"),
+            "after": Number("held-out error, trained", _error(model, data), "MSE", ".4f"),
         },
         sees="Before training the output has nothing to do with the input. After {epochs} epochs the error on data "
         "that the network has never seen has fallen from {before} to {after}. The held-out loss, {test} nats, is "
@@ -93,7 +117,6 @@ def _training(data: TourData, seed: int, tell: Tell) -> tuple[Autoencoder, Secti
             test=True,
         ),
     )
-    return model, section
 
 
 def _sizes(data: TourData, models: dict[int, Autoencoder]) -> Section:
@@ -104,8 +127,7 @@ def _sizes(data: TourData, models: dict[int, Autoencoder]) -> Section:
         A = pca.components_[:k]
         flat = (data.X_test - pca.mean_) @ A.T @ A + pca.mean_
         numbers[f"ae{k}"] = Number(
-            f"held-out error, autoencoder with a code of {k}", mse(network.reconstruct(data.X_test), data.X_test),
-            "MSE", ".4f",
+            f"held-out error, autoencoder with a code of {k}", _error(network, data), "MSE", ".4f"
         )  # fmt: skip
         numbers[f"pca{k}"] = Number(f"held-out error, PCA with {k} components", mse(flat, data.X_test), "MSE", ".4f")
         rows.append(network.reconstruct(shown))
@@ -156,15 +178,15 @@ def _sizes(data: TourData, models: dict[int, Autoencoder]) -> Section:
     )
 
 
-def _linear(data: TourData, seed: int, tell: Tell) -> Section:
-    k = min(10, data.n_features)
-    model = Autoencoder(
-        hidden=(), n_latent=k, likelihood="gaussian", epochs=40, learning_rate=3e-3, random_state=seed
+def _linear_network(data: TourData, seed: int) -> Autoencoder:
+    return Autoencoder(
+        hidden=(), n_latent=min(10, data.n_features), likelihood="gaussian", epochs=40, learning_rate=3e-3,
+        random_state=seed,
     )  # fmt: skip
-    errors = []
-    for state in model.steps(data.X):
-        tell(f"linear Autoencoder, epoch {state.epoch} of {state.epochs}")
-        errors.append(mse(model.reconstruct(data.X_test), data.X_test))
+
+
+def _linear(data: TourData, model: Autoencoder, errors: list[float]) -> Section:
+    k = model.n_latent
     pca = PCA(k).fit(data.X)
     floor = mse(pca.inverse_transform(pca.transform(data.X_test)), data.X_test)
     epochs = list(range(1, len(errors) + 1))
@@ -208,19 +230,26 @@ def _linear(data: TourData, seed: int, tell: Tell) -> Section:
     )
 
 
-def _plane(data: TourData, seed: int, tell: Tell) -> Section:
-    """The lecture's deep network with a code of two numbers, on three classes: 1, 5 and 6 where the data are digits."""
-    X, y, X_test, names = data.X, None, data.X_test, "all classes"
-    if data.y is not None and data.y_test is not None:
-        chosen = [k for k, name in enumerate(data.class_names) if name in ("1", "5", "6")]
-        chosen = chosen if len(chosen) == 3 else list(range(min(3, data.n_classes)))
-        rows, test_rows = (np.flatnonzero(np.isin(labels, chosen)) for labels in (data.y, data.y_test))
-        X, y, X_test = data.X[asarray(rows)], data.y[rows], data.X_test[asarray(test_rows)]
-        names = ", ".join(data.class_names[k] for k in chosen)
-    model = train(
-        Autoencoder(hidden=(500, 300), n_latent=2, activation="tanh", likelihood="gaussian", epochs=25,
-                    learning_rate=5e-4, random_state=seed), tell, X,
+def _three_classes(data: TourData) -> tuple[np.ndarray, str]:
+    """The training rows of three classes: 1, 5 and 6, as in the lecture, where the data are digits."""
+    if data.y is None:
+        return np.arange(len(data.X)), "all rows"
+    lecture = [k for k, name in enumerate(data.class_names) if name in ("1", "5", "6")]
+    chosen = lecture if len(lecture) == 3 else list(range(min(3, data.n_classes)))
+    return np.flatnonzero(np.isin(data.y, chosen)), ", ".join(data.class_names[k] for k in chosen)
+
+
+def _plane_network(seed: int) -> Autoencoder:
+    return Autoencoder(
+        hidden=(500, 300), n_latent=2, activation="tanh", likelihood="gaussian", epochs=25, learning_rate=5e-4,
+        random_state=seed,
     )  # fmt: skip
+
+
+def _plane(data: TourData, model: Autoencoder, rows: np.ndarray, names: str) -> Section:
+    X, X_test, y = data.X[asarray(rows)], data.X_test, None if data.y is None else data.y[rows]
+    if y is not None:
+        X_test = X_test[asarray(np.flatnonzero(np.isin(data.y_test, y)))]
     Z = model.transform(X)
     train_error, test_error = mse(model.reconstruct(X), X), mse(model.reconstruct(X_test), X_test)
     numbers = {

@@ -42,8 +42,7 @@ def _panels(X: Array, seed: int) -> Section:
             somewhere and then repeats two moves: give every point to its nearest centre, move every centre to the
             mean of its points. Neither move can raise the objective <i>J</i>, so it ends. The centres cut the plane
             into Voronoi cells: the places that are nearer to one centre than to any other.</p>
-            <p class="formula"><i>J</i> = Σ<sub>i</sub> |<i>x</i><sub>i</sub> −
-            <i>μ</i><sub>c(i)</sub>|²</p>""",
+            <p class="formula"><i>J</i> = Σ<sub>i</sub> |<i>x</i><sub>i</sub> − <i>μ</i><sub>c(i)</sub>|²</p>""",
         pictures=[
             Picture(
                 plots.kmeans_steps(states, X),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 
 import numpy as np
 
@@ -10,8 +11,9 @@ from scratchnet import plots
 from scratchnet.autoencoders import ConditionalVAE
 from scratchnet.backend import Rng, asarray, to_numpy
 from scratchnet.neighbors import KNeighborsClassifier
-from scratchnet.tour.data import TourData, first_of_each, train
+from scratchnet.tour.data import TourData, first_of_each
 from scratchnet.tour.report import Chapter, LeftOut, Number, Picture, Section, Table, Tell
+from scratchnet.tour.training import Trainings
 
 HIDDEN, N_LATENT, RATE = (256, 256), 5, 2e-3  # a small code: a large one would have room for the class itself
 EPOCHS, PROPERTY_EPOCHS = 20, 12
@@ -22,18 +24,24 @@ FIT = f"model = ConditionalVAE(hidden={HIDDEN}, n_latent={N_LATENT}, learning_ra
 
 
 def _run(data: TourData, seed: int, tell: Tell) -> Iterator[Section | LeftOut]:
-    if data.y is None or data.y_test is None:
-        for name in ("training", "styles", "samples", "transfer"):
-            yield LeftOut(name, "the condition is a class, and there are no labels")
-    else:
-        model = ConditionalVAE(hidden=HIDDEN, n_latent=N_LATENT, learning_rate=RATE, epochs=EPOCHS, random_state=seed)
-        train(model, tell, data.X, data.y, validation=(data.X_test, data.y_test))
-        judge = KNeighborsClassifier(3).fit(data.X, data.y)
-        yield _training(data, model)
-        yield _styles(data, model, judge, seed) if data.shape else LeftOut("styles", "its pictures need images")
-        yield _samples(data, model, judge, seed)
-        yield _transfer(data, model, judge) if data.shape else LeftOut("transfer", "its pictures need images")
-    yield _property(data, seed, tell) if data.shape else LeftOut("property", "the slant is one of images")
+    with Trainings(tell) as train:
+        if data.y is None:
+            slanted = _train_on_slants(data, seed, train)
+            for name in ("training", "styles", "samples", "transfer"):
+                yield LeftOut(name, "the condition is a class, and there are no labels")
+        else:
+            by_class = ConditionalVAE(
+                hidden=HIDDEN, n_latent=N_LATENT, learning_rate=RATE, epochs=EPOCHS, random_state=seed
+            )
+            future = train(by_class, data.X, data.y, validation=(data.X_test, data.y_test))
+            slanted = _train_on_slants(data, seed, train)
+            judge = KNeighborsClassifier(3).fit(data.X, data.y)
+            model = future.result()
+            yield _training(data, model)
+            yield _styles(data, model, judge, seed) if data.shape else LeftOut("styles", "its pictures need images")
+            yield _samples(data, model, judge, seed)
+            yield _transfer(data, model, judge) if data.shape else LeftOut("transfer", "its pictures need images")
+        yield _property(data, seed, slanted) if slanted else LeftOut("property", "the slant is one of images")
 
 
 def _training(data: TourData, model: ConditionalVAE) -> Section:
@@ -223,15 +231,22 @@ def slants(images: np.ndarray) -> np.ndarray:
     return np.degrees(np.arctan2(-covariance, np.maximum(variance, 1e-12)))
 
 
-def _property(data: TourData, seed: int, tell: Tell) -> Section:
-    assert data.shape is not None
+def _train_on_slants(data: TourData, seed: int, train: Trainings) -> Future[ConditionalVAE] | None:
+    """A model told the slant of every image, in standard deviations."""
+    if data.shape is None:
+        return None
     angle = slants(to_numpy(data.X).reshape(-1, *data.shape))
-    scale = max(float(angle.std()), 1e-12)
-    y = (angle / scale).astype(np.float32)
     model = ConditionalVAE(
         hidden=HIDDEN, n_latent=2 * N_LATENT, learning_rate=RATE, epochs=PROPERTY_EPOCHS, random_state=seed
     )
-    train(model, tell, data.X, y)
+    return train(model, data.X, (angle / max(float(angle.std()), 1e-12)).astype(np.float32))
+
+
+def _property(data: TourData, seed: int, slanted: Future[ConditionalVAE]) -> Section:
+    assert data.shape is not None
+    model = slanted.result()
+    angle = slants(to_numpy(data.X).reshape(-1, *data.shape))
+    scale = max(float(angle.std()), 1e-12)
     wanted = np.linspace(np.percentile(angle, 3), np.percentile(angle, 97), 9)
     Z = Rng(seed).host.standard_normal((100, 2 * N_LATENT)).astype(np.float32)
     asked = np.tile(wanted, len(Z))

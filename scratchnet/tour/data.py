@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isqrt
 from typing import Any
 
 import numpy as np
 
-from scratchnet.autoencoders.base import BaseAutoencoder
 from scratchnet.backend import Array, Rng, asarray, to_numpy
 from scratchnet.base import check_array
 from scratchnet.datasets import load_fashion_mnist, load_mnist
 from scratchnet.distances import squared_distances
-from scratchnet.tour.report import Tell
 
 _MOST_ROWS, _LEAST_ROWS = (
     10_000,
@@ -152,14 +149,6 @@ def _as_classes(y: Any, n: int) -> tuple[np.ndarray | None, list[str], str]:
     if len(names) > n // 5:
         return None, [], f"; {len(names):,} different labels for {n:,} rows are no classes, and are left aside"
     return codes, [str(name) for name in names], f"; {len(names)} classes"
-
-
-def train(model: BaseAutoencoder, tell: Tell, X: Array, y: Any = None, **kwargs: Any) -> Any:
-    """``model.fit(X, y)``, telling every epoch."""
-    states: Iterator[Any] = model.steps(X, y, **kwargs)
-    for state in states:
-        tell(f"{type(model).__name__}, epoch {state.epoch} of {state.epochs}")
-    return model
 
 
 def first_of_each(y: np.ndarray | None, n_classes: int, most: int = 10) -> np.ndarray:

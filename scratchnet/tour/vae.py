@@ -12,8 +12,9 @@ from scratchnet.autoencoders import VAE, Autoencoder
 from scratchnet.backend import Rng, asarray, to_numpy
 from scratchnet.metrics import auroc
 from scratchnet.nn import kl_discrete
-from scratchnet.tour.data import TourData, first_of_each, mse, nearest, train
+from scratchnet.tour.data import TourData, first_of_each, mse, nearest
 from scratchnet.tour.report import Chapter, LeftOut, Number, Picture, Section, Table, Tell
+from scratchnet.tour.training import Trainings
 from scratchnet.tour.vae_latents import arithmetic, bad_codes, latents
 
 EPOCHS, N_LATENT = 25, 20
@@ -23,22 +24,24 @@ FIT = "vae = VAE(hidden=(400,), n_latent=20, epochs=25, verbose=1).fit(X)"
 
 
 def _run(data: TourData, seed: int, tell: Tell) -> Iterator[Section | LeftOut]:
-    yield _kl()
-    vae = VAE(hidden=(400,), n_latent=N_LATENT, epochs=EPOCHS, random_state=seed)
-    train(vae, tell, data.X, validation=data.X_test)
-    yield _training(data, vae)
-    yield _samples(data, vae, seed)
-    yield latents(data, vae, IMPORT, FIT)
-    no_pictures = "its pictures need images"
-    yield arithmetic(data, vae, seed, IMPORT, FIT) if data.shape else LeftOut("arithmetic", no_pictures)
-    yield bad_codes(data, vae, seed, IMPORT, FIT) if data.shape else LeftOut("bad", no_pictures)
-    yield _strange(data, vae)
-    flat = VAE(hidden=PLANE_HIDDEN, n_latent=2, epochs=PLANE_EPOCHS, random_state=seed)
-    train(flat, tell, data.X)
-    yield _plane(data, flat)
-    plain = Autoencoder(hidden=PLANE_HIDDEN, n_latent=2, epochs=PLANE_EPOCHS, random_state=seed)
-    train(plain, tell, data.X)
-    yield _side_by_side(data, flat, plain, seed)
+    in_the_plane: dict[str, Any] = {
+        "hidden": PLANE_HIDDEN, "n_latent": 2, "epochs": PLANE_EPOCHS, "random_state": seed
+    }  # fmt: skip
+    with Trainings(tell) as train:
+        wide = VAE(hidden=(400,), n_latent=N_LATENT, epochs=EPOCHS, random_state=seed)
+        future = train(wide, data.X, validation=data.X_test)
+        flat, plain = train(VAE(**in_the_plane), data.X), train(Autoencoder(**in_the_plane), data.X)
+        yield _kl()
+        vae = future.result()
+        yield _training(data, vae)
+        yield _samples(data, vae, seed)
+        yield latents(data, vae, IMPORT, FIT)
+        no_pictures = "its pictures need images"
+        yield arithmetic(data, vae, seed, IMPORT, FIT) if data.shape else LeftOut("arithmetic", no_pictures)
+        yield bad_codes(data, vae, seed, IMPORT, FIT) if data.shape else LeftOut("bad", no_pictures)
+        yield _strange(data, vae)
+        yield _plane(data, flat.result())
+        yield _side_by_side(data, flat.result(), plain.result(), seed)
 
 
 def _kl() -> Section:
