@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -17,7 +18,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from scratchnet.backend import asarray, get_xp, to_numpy
 from scratchnet.base import NotFittedError
 from scratchnet.cluster import KMeans
-from scratchnet.cluster.seeding import kmeans_plusplus, random_rows
+from scratchnet.cluster.geometry import Euclidean
+from scratchnet.cluster.seeding import draw, kmeans_plusplus, random_rows, weighted_costs
 from scratchnet.decomposition import PCA
 from scratchnet.metrics import adjusted_rand, clustering_accuracy, normalized_mutual_info
 
@@ -32,7 +34,12 @@ EXPECTED_FAILURES = {
 with warnings.catch_warnings():  # "does not inherit from sklearn.base.BaseEstimator": on purpose
     warnings.simplefilter("ignore", UserWarning)
     conventions = parametrize_with_checks(
-        [KMeans(n_clusters=2), KMeans(n_clusters=3, init="random", n_init=2)],
+        [
+            KMeans(n_clusters=2),
+            KMeans(n_clusters=3, init="random", n_init=2),
+            KMeans(n_clusters=3, metric="cosine"),
+            KMeans(n_clusters=3, metric="manhattan"),
+        ],
         expected_failed_checks=lambda _: EXPECTED_FAILURES,
     )
 
@@ -219,10 +226,10 @@ def test_a_row_of_weight_zero_counts_for_nothing(xp, init, seed):
 
 def test_k_means_plus_plus_draws_repeated_rows_like_weights():
     X, weight = blobs(30), np.random.default_rng(0).integers(0, 4, size=30)
-    rows = np.repeat(X, weight, axis=0)
+    rows, at = np.repeat(X, weight, axis=0), Euclidean(np.zeros(3))
     for seed in range(20):
-        a = kmeans_plusplus(X, weight.astype(float), 5, np.random.default_rng(seed))
-        b = kmeans_plusplus(rows, None, 5, np.random.default_rng(seed))
+        a = kmeans_plusplus(X, weight.astype(float), 5, np.random.default_rng(seed), at)
+        b = kmeans_plusplus(rows, None, 5, np.random.default_rng(seed), at)
         np.testing.assert_array_equal(a, b)
 
 
@@ -232,8 +239,10 @@ def test_k_means_plus_plus_draws_repeated_rows_like_weights():
 def test_same_start_on_every_backend(xp):
     X = asarray(blobs(200, 5, 9))
     for start in kmeans_plusplus, random_rows:
-        expected = start(blobs(200, 5, 9), None, 6, np.random.default_rng(3))
-        np.testing.assert_array_equal(to_numpy(start(X, None, 6, np.random.default_rng(3))), expected)
+        expected = start(blobs(200, 5, 9), None, 6, np.random.default_rng(3), Euclidean.around(blobs(200, 5, 9)))
+        np.testing.assert_array_equal(
+            to_numpy(start(X, None, 6, np.random.default_rng(3), Euclidean.around(X))), expected
+        )
 
 
 def test_k_means_plus_plus_finds_far_clusters(seed):
@@ -241,9 +250,9 @@ def test_k_means_plus_plus_finds_far_clusters(seed):
     rng = np.random.default_rng(0)
     X = np.r_[rng.normal(0, 0.1, (9997, 2)), rng.normal(100, 0.1, (3, 2))]
     for s in range(20):
-        centers = kmeans_plusplus(X, None, 2, np.random.default_rng(100 * seed + s))
+        centers = kmeans_plusplus(X, None, 2, np.random.default_rng(100 * seed + s), Euclidean.around(X))
         assert abs(centers[0, 0] - centers[1, 0]) > 90
-    rows = random_rows(X, None, 2, np.random.default_rng(seed))
+    rows = random_rows(X, None, 2, np.random.default_rng(seed), Euclidean.around(X))
     assert abs(rows[0, 0] - rows[1, 0]) < 90
 
 
@@ -259,11 +268,9 @@ def test_k_means_plus_plus_probabilities():
 
 
 def random_pair(X, host):
-    from scratchnet.cluster.seeding import _draw, _weighted_distances
-
-    w, size = np.ones(len(X)), (X**2).sum(axis=1)
-    first = _draw(w, 1, host)
-    return int(first[0]), int(_draw(_weighted_distances(X, size, w, first)[:, 0], 1, host)[0])
+    w = np.ones(len(X))
+    first = draw(w, 1, host)
+    return int(first[0]), int(draw(weighted_costs(X, w, X[first], Euclidean.around(X))[:, 0], 1, host)[0])
 
 
 def test_same_seed_same_bits():
@@ -341,6 +348,101 @@ def test_one_point(xp):
     assert to_numpy(km.cluster_centers_).tolist() == [[3, 4]]
 
 
+# -- other metrics ----------------------------------------------------------------------------------------------------
+
+
+def costs(X, centers, metric):
+    """(n, k), by definition."""
+    X, centers = to_numpy(X).astype("float64"), to_numpy(centers).astype("float64")
+    if metric == "manhattan":
+        return np.abs(X[:, None] - centers).sum(axis=2)
+    length = np.linalg.norm(X, axis=1)[:, None] * np.linalg.norm(centers, axis=1)
+    return 1 - X @ centers.T / np.where(length > 0, length, 1)
+
+
+@pytest.mark.parametrize("init", ["k-means++", "random"])
+@pytest.mark.parametrize("metric", ["cosine", "manhattan"])
+def test_labels_objective_and_transform_follow_the_metric(metric, init, xp, dtype, seed):
+    X = np.random.default_rng(seed).uniform(-3, 3, (300, 4)).astype(dtype)
+    km = KMeans(5, metric=metric, init=init, tol=0, random_state=seed)
+    states = list(km.steps(X))
+    for state in states[1:]:
+        found = costs(X, state.centers, metric)[np.arange(300), to_numpy(state.labels)].sum()
+        assert state.objective == pytest.approx(found, rel=1e-5, abs=1e-5)
+    values = np.array([s.objective for s in states[1:]])
+    assert len(values) > 4
+    assert (np.diff(values) <= 1e-6 * values[0]).all()
+    exact = costs(X, km.cluster_centers_, metric)
+    np.testing.assert_array_equal(to_numpy(km.predict(X)), exact.argmin(axis=1))
+    np.testing.assert_array_equal(to_numpy(km.labels_), exact.argmin(axis=1))
+    np.testing.assert_allclose(to_numpy(km.transform(X)), exact, rtol=1e-5, atol=1e-5)
+    assert km.inertia_ == pytest.approx(exact.min(axis=1).sum(), rel=1e-5)
+
+
+def test_k_medians_by_hand(xp, dtype):
+    """The mean of the second cluster would be at 340."""
+    X = np.array([[0.0], [1], [2], [10], [12], [1000]], dtype)
+    km = KMeans(2, metric="manhattan", init=[[0.0], [12]]).fit(X)
+    assert to_numpy(km.cluster_centers_).tolist() == [[1], [12]]
+    assert km.inertia_ == 2 + 2 + 988
+
+
+def test_k_medians_weights_equal_repeated_rows(xp):
+    X, weight = blobs(80, 3, 5), np.random.default_rng(0).integers(0, 4, size=80)
+    weighted = KMeans(5, metric="manhattan", init=X[:5], tol=0).fit(X, sample_weight=weight)
+    repeated = KMeans(5, metric="manhattan", init=X[:5], tol=0).fit(np.repeat(X, weight, axis=0))
+    np.testing.assert_allclose(to_numpy(weighted.cluster_centers_), to_numpy(repeated.cluster_centers_), atol=1e-12)
+    assert weighted.inertia_ == pytest.approx(repeated.inertia_)
+
+
+def test_spherical_k_means_sees_directions_only(xp, dtype):
+    rng = np.random.default_rng(0)
+    X = np.eye(3)[np.arange(60) % 3] + 0.1 * rng.standard_normal((60, 3))
+    km = KMeans(3, metric="cosine", random_state=0).fit(X.astype(dtype))
+    np.testing.assert_allclose(np.linalg.norm(to_numpy(km.cluster_centers_), axis=1), 1, rtol=1e-6)
+    assert adjusted_rand(np.arange(60) % 3, km.labels_) == 1
+    scaled = (X * np.exp(5 * rng.standard_normal((60, 1)))).astype(dtype)
+    np.testing.assert_array_equal(to_numpy(km.predict(scaled)), to_numpy(km.labels_))
+    again = KMeans(3, metric="cosine", random_state=0).fit(scaled)
+    np.testing.assert_array_equal(to_numpy(again.labels_), to_numpy(km.labels_))
+
+
+def test_cosine_of_zero_and_of_huge_rows(xp):
+    X = np.array([[0.0, 0], [1e200, 0], [1, 0.1], [0, 1], [0, 1e-200]])
+    km = KMeans(2, metric="cosine", init=[[1.0, 0], [0, 1]]).fit(X)
+    assert to_numpy(km.labels_)[1:].tolist() == [0, 0, 1, 1]
+    assert km.inertia_ == pytest.approx(1, abs=0.01)  # the row of zeros
+
+
+@pytest.mark.parametrize("metric", ["cosine", "manhattan"])
+def test_empty_clusters_in_other_metrics(metric, xp):
+    X = np.array([[1.0, 0], [1, 0.1], [1, 0.2], [0, 9]])
+    states = list(KMeans(2, metric=metric, init=[[1.0, 0.1], [-50, -1]]).steps(X))
+    assert states[2].relocated == (3,)
+    with pytest.warns(UserWarning, match="only 1 of n_clusters=2"):
+        km = KMeans(2, metric=metric, random_state=0, tol=0).fit(np.full((9, 2), 0.3))
+    assert km.n_iter_ < 5
+
+
+# -- large data -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "manhattan"])
+@pytest.mark.parametrize("init", ["k-means++", "random"])
+def test_data_on_disk_are_read_in_blocks(tmp_path, metric, init):
+    n = 20_000 if metric != "manhattan" else 2_000  # a median needs its cluster in memory
+    X = np.random.default_rng(0).standard_normal((n, 200)).astype("float32")
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    tracemalloc.start()
+    on_disk = KMeans(3, metric=metric, init=init, max_iter=3, random_state=0).fit(mapped)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert metric == "manhattan" or peak < X.nbytes / 2
+    in_memory = KMeans(3, metric=metric, init=init, max_iter=3, random_state=0).fit(X)
+    np.testing.assert_array_equal(on_disk.cluster_centers_, in_memory.cluster_centers_)
+
+
 # -- conventions ------------------------------------------------------------------------------------------------------
 
 
@@ -375,6 +477,7 @@ def test_progress_bar(capsys):
     ({"n_init": 0}, "n_init=0 must be at least 1"),
     ({"max_iter": 0}, "max_iter=0 must be at least 1"),
     ({"tol": -1}, "tol=-1 must be at least 0"),
+    ({"metric": "l1"}, "metric='l1' is unknown; choose one of"),
     ({"init": "kmeans"}, r"init='kmeans' is unknown; choose one of \['k-means\+\+', 'random'\]"),
     ({"init": np.zeros((4, 2))}, r"init has shape \(4, 2\), expected \(8, 3\)"),
     ({"init": np.full((8, 3), np.nan)}, "init contains NaN"),
@@ -411,6 +514,13 @@ def test_bad_weights(weight, message):
 def test_bad_data(X, message):
     with pytest.raises((ValueError, TypeError), match=message):
         KMeans().fit(X)
+
+
+def test_overflow_is_refused(xp):
+    with pytest.raises(ValueError, match="squared distances overflow; scale it down"):
+        KMeans(2).fit(np.array([[1e25, 0], [-1e25, 0], [0, 1]], dtype="float32"))
+    km = KMeans(2, random_state=0).fit(np.array([[1e25, 0], [-1e25, 0], [0, 1]]))
+    assert np.isfinite(km.inertia_)
 
 
 def test_predict_needs_a_fit_and_the_same_features():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -21,11 +21,17 @@ from scratchnet.base import (
     check_number,
     progress,
 )
-from scratchnet.cluster.lloyd import Lloyd
+from scratchnet.cluster.bounds import BoundedLloyd
+from scratchnet.cluster.geometry import Cosine, Euclidean, Manhattan
+from scratchnet.cluster.lloyd import Lloyd, MedianLloyd, SphericalLloyd
 from scratchnet.cluster.seeding import kmeans_plusplus, random_rows
-from scratchnet.distances import DistancesTo
 
 _STARTS = {"k-means++": kmeans_plusplus, "random": random_rows}
+_METRICS: dict[str, tuple[type[Euclidean], type[Lloyd]]] = {
+    "euclidean": (Euclidean, Lloyd),
+    "cosine": (Cosine, SphericalLloyd),
+    "manhattan": (Manhattan, MedianLloyd),
+}
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class LloydState:
     centers : (n_clusters, n_features)
     labels : (n_samples,), or None at the start
     objective : float
-        J = sum_i w_i |x_i - c(i)|^2 for these labels and centres; NaN at the start. It never rises within a run.
+        J for these labels and centres; NaN at the start. It never rises within a run.
     relocated : tuple of int
         Rows that this move step gave to empty clusters.
     """
@@ -79,6 +85,9 @@ class KMeans(TransformerMixin, Estimator):
     tol : float
         A run ends when the sum of the squared movements of all centres is at most ``tol`` times the mean variance of a
         feature; 0 goes on until no point changes its cluster.
+    metric : {"euclidean", "cosine", "manhattan"}
+        What a point x costs at a centre c: |x - c|^2; or 1 - cos(x, c), and centres have length 1 (spherical k-means);
+        or sum_j |x_j - c_j|, and centres are medians (k-medians). J, labels and ``transform`` follow it.
     random_state : int, numpy.random.Generator or None
         The same seed gives the same start on every backend.
     backend : str, optional
@@ -117,6 +126,7 @@ class KMeans(TransformerMixin, Estimator):
         n_init: int = 1,
         max_iter: int = 300,
         tol: float = 1e-4,
+        metric: str = "euclidean",
         random_state: RandomState = None,
         backend: str | None = None,
         verbose: int = 0,
@@ -126,6 +136,7 @@ class KMeans(TransformerMixin, Estimator):
         self.n_init = n_init
         self.max_iter = max_iter
         self.tol = tol
+        self.metric = metric
         self.random_state = random_state
         self.backend = backend
         self.verbose = verbose
@@ -144,28 +155,26 @@ class KMeans(TransformerMixin, Estimator):
         Attributes are those of the best run that has ended.
         """
         X, weight, start = self._check_data(X, sample_weight)
-        xp, runs = get_xp(X), 1 if start is not None else self.n_init
-        rng = Rng(self.random_state, xp)
-        total_weight = len(X) if weight is None else float(weight.sum(dtype=np.float64))
-        offset = _weighted_sum(X, weight) / total_weight
-        centred = X - offset.astype(X.dtype)  # a copy; far from the origin, distances by products would lose digits
-        offset = offset.astype(X.dtype).astype(np.float64)
-
-        best = None
-        for run in range(runs):
-            if start is None:
-                first = _STARTS[self.init](centred, weight, self.n_clusters, rng.host).astype(np.float64)
-            else:
-                first = start.astype(np.float64) - offset
-            for state in self._run(Lloyd(centred, weight, self.n_clusters), first, total_weight):
-                centers = (state.centers + offset).astype(X.dtype)
-                yield LloydState(state.step, state.n_iter, run, centers, state.labels, state.objective, state.relocated)
-            labels, inertia = _assign(X, weight, centers)
-            if best is None or inertia < best.objective:
-                best = LloydState("end", state.n_iter, run, centers, labels, inertia)
-                self.cluster_centers_, self.labels_ = centers, labels
-                self.inertia_, self.n_iter_ = inertia, state.n_iter
-            yield LloydState("end", state.n_iter, run, centers, labels, inertia)
+        xp, rng = get_xp(X), Rng(self.random_state, get_xp(X))
+        geometry = _METRICS[self.metric][0].around(X, weight)
+        with np.errstate(over="ignore", invalid="ignore"):
+            lloyd = _lloyd(X, weight, self.n_clusters, geometry, self.metric)
+        if not np.isfinite(lloyd.total):
+            raise ValueError("X spans so large a range that squared distances overflow; scale it down first")
+        best = np.inf
+        for run in range(self.n_init if start is None else 1):
+            first = start
+            if first is None:
+                first = _STARTS[self.init](X, weight, self.n_clusters, rng.host, geometry)
+            for state in self._run(lloyd, geometry.to_local(first)):
+                state = replace(state, run=run, centers=geometry.to_data(state.centers).astype(X.dtype))
+                yield state
+            labels, objective = _assign(X, weight, state.centers, self.metric)
+            if objective < best:
+                best = objective
+                self.cluster_centers_, self.labels_ = state.centers, labels
+                self.inertia_, self.n_iter_ = objective, state.n_iter
+            yield replace(state, step="end", labels=labels, objective=objective, relocated=())
         filled = len(xp.unique(self.labels_))
         if filled < self.n_clusters:
             warnings.warn(
@@ -173,17 +182,18 @@ class KMeans(TransformerMixin, Estimator):
                 stacklevel=2,
             )
 
-    def _run(self, lloyd: Lloyd, centers: Array, total_weight: float) -> Iterator[LloydState]:
-        """One descent from ``centers``, in the coordinates of ``lloyd``."""
-        smallest_shift = self.tol * lloyd.total / (total_weight * lloyd.X.shape[1])
+    def _run(self, lloyd: Lloyd, centers: Array) -> Iterator[LloydState]:
+        """One descent from ``centers``; these and those of its states are local."""
+        lloyd.labels = None
+        smallest_shift = self.tol * lloyd.total / (lloyd.total_weight * lloyd.X.shape[1])
         yield LloydState("start", 0, 0, centers, None, np.nan)
         for n_iter in range(1, self.max_iter + 1):
             moved = lloyd.assign(centers)
             yield LloydState("assign", n_iter, 0, centers, lloyd.labels, lloyd.objective(centers))
-            if not moved:  # the centres are the means of these clusters already
+            if not moved:  # the centres are the middles of these clusters already
                 return
             relocated = lloyd.fill_empty(centers)
-            before, centers = centers, lloyd.means(centers)
+            before, centers = centers, lloyd.middles(centers)
             yield LloydState("move", n_iter, 0, centers, lloyd.labels, lloyd.objective(centers), relocated)
             if self.tol > 0 and float(((centers - before) ** 2).sum()) <= smallest_shift:
                 return
@@ -191,13 +201,16 @@ class KMeans(TransformerMixin, Estimator):
     def predict(self, X: Any) -> Array:
         """The index (n_samples,) of the nearest centre."""
         X = self._check(X)
-        return _assign(X, None, self.cluster_centers_)[0]
+        return _assign(X, None, self.cluster_centers_, self.metric)[0]
 
     def transform(self, X: Any) -> Array:
-        """Distances |x - c| (n_samples, n_clusters) to every centre."""
+        """Distances (n_samples, n_clusters) to every centre, computed in float64."""
         X = self._check(X)
-        xp, distances = get_xp(X), DistancesTo(self.cluster_centers_)
-        return xp.concatenate(blocks.map(lambda x: xp.sqrt(distances(x)).astype(x.dtype), X))
+        centers = self.cluster_centers_.astype(np.float64)
+        g = _METRICS[self.metric][0].around(centers)
+        c = g.to_local(centers)
+        found = blocks.map(lambda x: g.distances(g.costs(g.local(x.astype(np.float64)), c)).astype(x.dtype), X)
+        return get_xp(X).concatenate(found)
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:
         """``fit(X).labels_``."""
@@ -206,7 +219,7 @@ class KMeans(TransformerMixin, Estimator):
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """-J on X: higher is better."""
         X = self._check(X)
-        return -_assign(X, _check_weight(sample_weight, X), self.cluster_centers_)[1]
+        return -_assign(X, _check_weight(sample_weight, X), self.cluster_centers_, self.metric)[1]
 
     def _check_data(self, X: Any, sample_weight: Any) -> tuple[Array, Array | None, Array | None]:
         """Parameters checked; X, weights or None, starting centres or None, all on the backend."""
@@ -214,6 +227,7 @@ class KMeans(TransformerMixin, Estimator):
         check_integer(self.n_init, "n_init")
         check_integer(self.max_iter, "max_iter")
         check_number(self.tol, "tol", minimum=0)
+        check_choice(self.metric, "metric", _METRICS)
         X = self._check_fit(X)
         weight = _check_weight(sample_weight, X)
         n = len(X) if weight is None else int((weight > 0).sum())
@@ -227,6 +241,14 @@ class KMeans(TransformerMixin, Estimator):
         if start.shape != (k, X.shape[1]):
             raise ValueError(f"init has shape {tuple(start.shape)}, expected {(k, X.shape[1])}: one row a cluster")
         return X, weight, start
+
+
+def _lloyd(X: Array, weight: Array | None, n_clusters: int, geometry: Euclidean, metric: str) -> Lloyd:
+    """The descent for ``metric``; with bounds on the host, where distances cost more than keeping track of bounds."""
+    descent = _METRICS[metric][1]
+    if descent is Lloyd and get_xp(X) is np and X.shape[1] >= 32 and n_clusters <= 4 * X.shape[1]:
+        descent = BoundedLloyd
+    return descent(X, weight, n_clusters, geometry)
 
 
 def _check_weight(sample_weight: Any, X: Array) -> Array | None:
@@ -243,21 +265,16 @@ def _check_weight(sample_weight: Any, X: Array) -> Array | None:
     return weight
 
 
-def _weighted_sum(X: Array, weight: Array | None) -> Array:
-    """sum_i w_i x_i (d,) in float64."""
-    if weight is None:
-        return blocks.sum(lambda x: x.sum(axis=0, dtype=np.float64), X)
-    return blocks.sum(lambda x, w: (x * w[:, None]).sum(axis=0, dtype=np.float64), X, weight)
-
-
-def _assign(X: Array, weight: Array | None, centers: Array) -> tuple[Array, float]:
-    """The nearest of ``centers`` for every row of X (n,), and J, both in float64 whatever the type of X."""
-    distances = DistancesTo(centers)
+def _assign(X: Array, weight: Array | None, centers: Array, metric: str) -> tuple[Array, float]:
+    """The nearest of ``centers`` for every row of X (n,), and J, summed in float64."""
+    geometry = _METRICS[metric][0].around(centers)
+    c = geometry.to_local(centers).astype(X.dtype)
 
     def block(x: Array, w: Array | None = None) -> tuple[Array, Array]:
-        labels = distances(x).argmin(axis=1)
-        cost = ((x - centers[labels].astype(np.float64)) ** 2).sum(axis=1)
-        return labels, (cost if w is None else cost * w).sum()
+        x = geometry.local(x)
+        labels = geometry.nearest(x, c)
+        cost = geometry.own_costs(x, c[labels])
+        return labels, (cost if w is None else cost * w).sum(dtype=np.float64)
 
     found = blocks.map(block, X) if weight is None else blocks.map(block, X, weight)
     return get_xp(X).concatenate([labels for labels, _ in found]), float(sum(cost for _, cost in found))

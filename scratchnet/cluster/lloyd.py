@@ -1,4 +1,4 @@
-"""The two steps of Lloyd's algorithm: assign every point to its nearest centre, move every centre to its points' mean.
+"""The two steps of Lloyd's algorithm: assign every point to its nearest centre, move every centre amid its points.
 
 (Lloyd, Least squares quantization in PCM, 1982.) Sums run in float64 whatever the type of the data.
 """
@@ -9,17 +9,21 @@ import numpy as np
 
 from scratchnet import blocks
 from scratchnet.backend import Array, get_xp, to_numpy
+from scratchnet.cluster.geometry import Euclidean
 
 
 class Lloyd:
-    """Weighted points, their current clusters, and the sums that the next centres come from.
+    """k-means: weighted points, their current clusters, and the sums that the next centres come from.
+
+    All centres are in the local coordinates of ``geometry``, in float64.
 
     Parameters
     ----------
     X : (n, d)
-        Centred: the nearest centre is found by |c|^2 - 2 x c', which loses digits far from the origin.
+        The data; never held in local coordinates as a whole.
     weight : (n,) or None
     n_clusters : int
+    geometry : Euclidean
 
     Attributes
     ----------
@@ -28,43 +32,54 @@ class Lloyd:
         s_c = sum of w x over the points of cluster c.
     counts : (n_clusters,) float64
         n_c = sum of w over the points of cluster c.
+    total, total_weight : float
+        The sums of w |x|^2 and w over all points.
     """
 
-    labels: Array | None = None
+    labels: Array = None
     sums: Array
     counts: Array
 
-    def __init__(self, X: Array, weight: Array | None, n_clusters: int) -> None:
+    def __init__(self, X: Array, weight: Array | None, n_clusters: int, geometry: Euclidean) -> None:
         self.xp = get_xp(X)
-        self.X, self.n_clusters = X, n_clusters
+        self.X, self.n_clusters, self.geometry = X, n_clusters, geometry
         self.weight = weight if weight is not None else self.xp.ones(len(X), dtype=X.dtype)
-        self.total = float(blocks.sum(lambda x, w: ((x**2).sum(axis=1) * w).sum(dtype=np.float64), X, self.weight))
+        self.size = self.xp.concatenate(blocks.map(lambda x: (geometry.local(x) ** 2).sum(axis=1), X))  # |x|^2
+        self.total = float((self.size * self.weight).sum(dtype=np.float64))
+        self.total_weight = float(self.weight.sum(dtype=np.float64))
+
+    # -- assign -------------------------------------------------------------------------------------------------------
 
     def assign(self, centers: Array) -> bool:
         """Give every point to the nearest of ``centers`` (k, d), the first of equals; whether any point moved."""
-        labels = self._nearest(centers)
+        g, c = self.geometry, centers.astype(self.X.dtype)
+        labels = self.xp.concatenate(blocks.map(lambda x: g.nearest(g.local(x), c), self.X))
         moved = self.labels is None or bool((labels != self.labels).any())
         self.labels = labels
         if moved:
             self._sum_up()
         return moved
 
-    def _nearest(self, centers: Array) -> Array:
-        xp, c = self.xp, centers.astype(self.X.dtype)
-        return xp.concatenate(blocks.map(lambda x: nearest(x, c), self.X))
-
     def _sum_up(self) -> None:
-        k = self.n_clusters
-        self.counts = self.xp.bincount(self.labels, weights=self.weight, minlength=k).astype(np.float64)
-        self.sums = blocks.sum(lambda x, labels, w: cluster_sums(x, labels, w, k), self.X, self.labels, self.weight)
+        g, k = self.geometry, self.n_clusters
+        self.sums = blocks.sum(
+            lambda x, labels, w: cluster_sums(g.local(x), labels, w, k), self.X, self.labels, self.weight
+        )
+        self._count()
+
+    def _count(self) -> None:
+        counts = self.xp.bincount(self.labels, weights=self.weight, minlength=self.n_clusters)
+        self.counts = counts.astype(np.float64)
 
     def objective(self, centers: Array) -> float:
         """J = sum_i w_i |x_i - c(i)|^2 = sum w |x|^2 - 2 sum_c s_c c' + sum_c n_c |c|^2 for the current clusters."""
         cross, sizes = (self.sums * centers).sum(), self.counts @ (centers**2).sum(axis=1)
         return max(self.total + float(sizes - 2 * cross), 0.0)
 
-    def means(self, centers: Array) -> Array:
-        """The mean s_c / n_c of every cluster (k, d) in float64; an empty one stays where ``centers`` has it."""
+    # -- move ---------------------------------------------------------------------------------------------------------
+
+    def middles(self, centers: Array) -> Array:
+        """The mean s_c / n_c of every cluster (k, d); an empty one stays where ``centers`` has it."""
         xp, counts = self.xp, self.counts[:, None]
         return xp.where(counts > 0, self.sums / xp.where(counts > 0, counts, 1), centers)
 
@@ -79,9 +94,8 @@ class Lloyd:
         if len(empty) == 0:
             return ()
         labels, weight = to_numpy(self.labels), to_numpy(self.weight)
-        cost = to_numpy(self._distances_to_own(centers)) * weight
+        cost, on_center = (to_numpy(a) * weight for a in self._own_costs(centers))
         members = np.bincount(labels[weight > 0], minlength=self.n_clusters)
-        on_center = (64 * np.finfo(self.X.dtype).eps) ** 2 * float((self.X**2).sum(axis=1).max()) * weight
         moves: dict[int, int] = {}
         for row in np.argsort(-cost, kind="stable"):
             if len(moves) == len(empty):
@@ -96,22 +110,69 @@ class Lloyd:
             self._sum_up()
         return tuple(moves)
 
-    def _distances_to_own(self, centers: Array) -> Array:
-        """|x_i - c(i)|^2 (n,), by differences."""
-        return self.xp.concatenate(
-            blocks.map(lambda x, own: ((x - centers[own]) ** 2).sum(axis=1), self.X, self.labels)
-        )
+    def _own_costs(self, centers: Array) -> tuple[Array, Array]:
+        """(n,) each: what every point costs where it is, and what of that may be rounding."""
+        xp, g = self.xp, self.geometry
+
+        def block(x: Array, own: Array) -> tuple[Array, Array]:
+            x = g.local(x)
+            return g.own_costs(x, centers[own]), g.rounding(x)
+
+        found = blocks.map(block, self.X, self.labels)
+        return xp.concatenate([cost for cost, _ in found]), xp.concatenate([rounding for _, rounding in found])
 
 
-def nearest(x: Array, centers: Array) -> Array:
-    """argmin_c |x - c|^2 (n,) for x (n, d), centers (k, d). |x|^2 is the same for every c, so it is left out."""
-    scores = x @ centers.T
-    scores *= -2
-    scores += (centers**2).sum(axis=1)
-    return scores.argmin(axis=1)
+class SphericalLloyd(Lloyd):
+    """Spherical k-means: every centre is the direction of the sum of its points' directions.
+
+    (Dhillon and Modha, Concept decompositions for large sparse text data using clustering, 2001.)
+    """
+
+    def objective(self, centers: Array) -> float:
+        """J = sum_i w_i (1 - cos(x_i, c(i))) = sum w - sum_c s_c c'."""
+        return max(self.total_weight - float((self.sums * centers).sum()), 0.0)
+
+    def middles(self, centers: Array) -> Array:
+        """s_c / |s_c| (k, d); a cluster whose directions cancel stays where ``centers`` has it."""
+        xp = self.xp
+        length = xp.sqrt((self.sums**2).sum(axis=1, keepdims=True))
+        there = length > 1e-6 * self.counts[:, None]
+        return xp.where(there, self.sums / xp.where(there, length, 1), centers)
 
 
-def cluster_sums(x: Array, labels: Array, weight: Array, n_clusters: int) -> Array:
-    """The sum of w x over the rows of each cluster: (n_clusters, d) float64, as a product with one-hot labels."""
-    one_hot = (labels[:, None] == get_xp(x).arange(n_clusters)) * weight[:, None]
+class MedianLloyd(Lloyd):
+    """k-medians: every centre is the weighted median of its points, feature by feature."""
+
+    def _sum_up(self) -> None:
+        self._count()  # medians come from the points themselves
+
+    def objective(self, centers: Array) -> float:
+        """J = sum_i w_i sum_j |x_ij - c(i)_j| for the current clusters."""
+        return float((self._own_costs(centers)[0] * self.weight).sum(dtype=np.float64))
+
+    def middles(self, centers: Array) -> Array:
+        """The weighted median of every cluster (k, d): the smallest value with half of the weight at or below it."""
+        xp, found = self.xp, []
+        for c, before in enumerate(centers):
+            here = xp.flatnonzero((self.labels == c) & (self.weight > 0))
+            found.append(self._median(here) if len(here) else before)
+        return xp.stack(found)
+
+    def _median(self, rows: Array) -> Array:
+        xp, x = self.xp, self.geometry.local(self.X[rows])
+        order = x.argsort(axis=0)
+        reached = self.weight[rows][order].cumsum(axis=0, dtype=np.float64)
+        half = (reached >= reached[-1] / 2).argmax(axis=0)[None]
+        return xp.take_along_axis(xp.take_along_axis(x, order, axis=0), half, axis=0)[0].astype(np.float64)
+
+
+def cluster_sums(x: Array, labels: Array, weight: Array, n_clusters: int, before: Array | None = None) -> Array:
+    """The sum of w x over the rows of each cluster: (n_clusters, d) float64, as a product with one-hot labels.
+
+    With the labels that rows had ``before``: what each sum has gained.
+    """
+    all_labels = get_xp(x).arange(n_clusters)
+    one_hot = (labels[:, None] == all_labels) * weight[:, None]
+    if before is not None:
+        one_hot -= (before[:, None] == all_labels) * weight[:, None]
     return (one_hot.T @ x).astype(np.float64)
