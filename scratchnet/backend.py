@@ -109,23 +109,25 @@ def _load_cupy() -> Module:
             f"CuPy is not installed ({error}). Install it for your CUDA version: pip install 'scratchnet[gpu-cuda12]' "
             "or pip install 'scratchnet[gpu-cuda13]'; or use the backend 'numpy'"
         ) from error
-    runtime = cupy.cuda.runtime
-    if runtime.driverGetVersion() == 0:
-        raise BackendError(
-            f"CuPy {cupy.__version__} is installed, but no NVIDIA driver was found. Install the driver for your GPU "
-            "(nvidia-smi shows whether one is there); in a container, start it with GPU access; or use the backend "
-            "'numpy'"
-        )
+    runtime, reason = cupy.cuda.runtime, "it lists none"
     try:
+        if runtime.driverGetVersion() == 0:
+            raise BackendError(
+                f"CuPy {cupy.__version__} is installed, but no NVIDIA driver was found. Install the driver for your "
+                "GPU (nvidia-smi shows whether one is there); in a container, start it with GPU access; or use the "
+                "backend 'numpy'"
+            )
         if runtime.getDeviceCount() > 0:
-            cupy.zeros(1).sum().item()  # a GPU that is listed but does not answer is no GPU
+            cupy.zeros(1).sum().item()  # a GPU that is listed but computes nothing is no GPU
             return cupy
-        reason = "it lists none"
-    except runtime.CUDARuntimeError as error:
-        reason = str(error)
+    except BackendError:
+        raise
+    except Exception as error:  # CUDA's own errors, or a part of the toolkit that CuPy misses when it compiles
+        reason = f"{type(error).__name__}: {error}"
     raise BackendError(
         f"CuPy and an NVIDIA driver are installed, but no GPU answers: {reason}. Check nvidia-smi and "
-        "CUDA_VISIBLE_DEVICES, and that the driver is new enough for CuPy's CUDA; or use the backend 'numpy'"
+        "CUDA_VISIBLE_DEVICES, that the driver is new enough for CuPy's CUDA, and that the CUDA toolkit is there (pip "
+        "install 'cupy-cuda12x[ctk]' brings it along); or use the backend 'numpy'"
     )
 
 
@@ -213,11 +215,16 @@ class Rng:
         Where the noise and the parameters built with this object are born; by default the current backend.
     """
 
-    def __init__(self, seed: RandomState = None, xp: Module | None = None) -> None:
+    def __init__(self, seed: RandomState | np.random.SeedSequence = None, xp: Module | None = None) -> None:
         self.xp = xp if xp is not None else backend_module()
-        host, device = np.random.SeedSequence(_entropy(seed)).spawn(2)
+        self._seed = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(_entropy(seed))
+        host, device = self._seed.spawn(2)
         self.host = np.random.default_rng(host)
         self.device = self.xp.random.default_rng(int(device.generate_state(1, np.uint64)[0]))
+
+    def spawn(self) -> Rng:
+        """Two more streams, independent of these: what is drawn from one never moves the other."""
+        return Rng(self._seed.spawn(1)[0], self.xp)
 
     def fill_normal(self, out: Array) -> Array:
         """Fill the C-contiguous float array ``out`` with draws from N(0, 1) and return it."""

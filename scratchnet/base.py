@@ -126,13 +126,19 @@ class Estimator:
         raise ValueError("\n".join(lines) + "\n")
 
     def _check_is_fitted(self) -> None:
-        if not hasattr(self, "_fitted_on"):
+        if "_fitted_on" not in self.__dict__:
             raise as_scikit_learn_knows(NotFittedError)(
                 f"this {type(self).__name__} is not fitted yet; call fit(X) first"
             )
 
+    def __getattr__(self, name: str) -> Any:
+        """Called for what is not there: a fitted attribute before ``fit`` says so (and is still an AttributeError)."""
+        if name.endswith("_") and not name.endswith("__"):
+            self._check_is_fitted()
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_fitted_on")
+        return "_fitted_on" in self.__dict__
 
     @property
     def _xp(self) -> Module:
@@ -177,6 +183,8 @@ def check_array(
         raise TypeError(f"{name} is a sparse {type(X).__name__}; scratchnet needs dense data, pass {name}.toarray()")
     if not hasattr(X, "dtype") or not hasattr(X, "ndim"):
         X = np.asarray(X)
+    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
+        raise ValueError(f"{name} is a masked array with masked entries; fill or drop them first: {name}.filled(value)")
     X = asarray(_numeric(X, name), dtype, xp)
     shape = tuple(X.shape)
     if X.ndim != ndim:

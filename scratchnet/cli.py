@@ -33,7 +33,7 @@ def main() -> None:
 
     try:
         app()
-    except (BackendError, ArithmeticError, OSError, TypeError, ValueError) as error:
+    except (BackendError, ArithmeticError, MemoryError, OSError, TypeError, ValueError) as error:
         if os.environ.get("SCRATCHNET_TRACEBACK"):
             raise
         sys.exit(f"scratchnet: {error}\n(SCRATCHNET_TRACEBACK=1 shows where)")
@@ -170,9 +170,14 @@ def train(
 
     _use(backend)
     models = {"autoencoder": Autoencoder, "vae": VAE, "conditional": ConditionalVAE}
+    chosen = models[check_choice(model, "--model", models)]
+    widths = [width.strip() for width in hidden.split(",") if width.strip()]
+    if not all(width.isdecimal() for width in widths):
+        raise ValueError(f"--hidden {hidden!r} must be widths with commas between, such as 400 or 500,300")
+    _check_out(out)
     X, y = _table(data)
-    estimator = models[check_choice(model, "--model", models)](
-        hidden=tuple(int(width) for width in hidden.split(",") if width.strip()),
+    estimator = chosen(
+        hidden=tuple(int(width) for width in widths),
         n_latent=latent,
         likelihood=likelihood,
         epochs=epochs,
@@ -192,7 +197,7 @@ def embed(
         "embedding.png"
     ),
     data: Data = None,
-    rows: Annotated[int, typer.Option(help="Use only the first so many rows.")] = 2000,
+    rows: Annotated[int, typer.Option(min=2, help="Use only the first so many rows.")] = 2000,
     perplexity: Annotated[float, typer.Option(help="t-SNE: effective number of neighbours.")] = 30.0,
     backend: Backend = None,
     seed: Seed = 0,
@@ -203,6 +208,7 @@ def embed(
     from scratchnet.manifold import TSNE
 
     _use(backend)
+    _check_out(out, ".png", ".svg", ".pdf", ".csv", ".npy")
     X, y = _table(data)
     X, y = X[:rows], None if y is None else y[:rows]
     tsne = check_choice(method, "--method", ("tsne", "pca")) == "tsne"
@@ -224,6 +230,7 @@ def cluster(
     from scratchnet.metrics import clustering_accuracy, normalized_mutual_info
 
     _use(backend)
+    _check_out(out, ".csv", ".npy")
     X, y = _table(data)
     kmeans = KMeans(clusters, n_init=starts, random_state=seed).fit(X)
     print(f"{len(X)} rows in {clusters} clusters, inertia {kmeans.inertia_:.6g}, {kmeans.n_iter_} rounds")
@@ -247,23 +254,27 @@ def _table(path: Path | None) -> tuple[Any, Any]:
     return load_mnist() if path is None else load_table(path)
 
 
+def _check_out(out: Path, *endings: str) -> None:
+    """Before the work, not after it."""
+    if endings and out.suffix.lower() not in endings:
+        raise ValueError(f"--out {out}: the ending must be one of {', '.join(endings)}")
+    if not out.parent.is_dir():
+        raise FileNotFoundError(f"--out {out}: the folder {out.parent} does not exist; make it first")
+
+
 def _write(out: Path, values: Any, y: Any) -> None:
     """Coordinates or labels to a table, or a scatter picture of them."""
     import numpy as np
 
     from scratchnet.backend import to_numpy
 
-    values = to_numpy(values)
-    if out.suffix == ".npy":
+    values, ending = to_numpy(values), out.suffix.lower()
+    if ending == ".npy":
         np.save(out, values)
-    elif out.suffix == ".csv":
+    elif ending == ".csv":
         np.savetxt(out, values, delimiter=",", fmt="%d" if values.dtype.kind in "iu" else "%.9g")
-    elif out.suffix in (".png", ".svg", ".pdf") and values.shape[1] > 1:
+    else:
         from scratchnet.plots import scatter
 
         scatter(values, None if y is None else to_numpy(y)).savefig(out, dpi=150)
-    else:
-        raise ValueError(
-            f"--out {out}: the ending must be .csv or .npy" + " or .png, .svg, .pdf" * (values.shape[1] > 1)
-        )
     print(f"wrote {out}")

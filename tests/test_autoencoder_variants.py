@@ -109,6 +109,14 @@ def test_corruption_is_clipped_where_data_live_in_the_unit_interval(X):
         assert (noisy.min() >= 0 and noisy.max() <= 1) == inside
 
 
+def test_the_history_is_about_corrupted_input(X):
+    """An autoencoder that has learnt nothing about noise does worse on it, and the history must show that."""
+    quiet = small(DenoisingAutoencoder, noise_level=0.0, epochs=60, learning_rate=5e-3).fit(X)
+    noisy = small(DenoisingAutoencoder, noise_level=0.8, epochs=60, learning_rate=5e-3).fit(X)
+    assert noisy.history_[-1]["loss"] > -noisy.score(X) + 0.01
+    assert quiet.history_[-1]["loss"] == pytest.approx(-quiet.score(X), rel=1e-5)
+
+
 def test_every_epoch_corrupts_anew(X):
     model = small(DenoisingAutoencoder).fit(X)
     assert (model.corrupt(X) != model.corrupt(X)).any()
@@ -180,7 +188,23 @@ def test_keeping_all_is_the_plain_autoencoder(X):
 
 def test_annealing_lowers_k_epoch_by_epoch(X):
     model = small(KSparseAutoencoder, n_latent=10, k=2, annealing=4, epochs=6)
-    assert [model.encoder_.layers[-1].k for _ in model.steps(X)] == [10, 8, 6, 4, 2, 2]
+    model.fit(X)
+    kept = []
+    for epoch in range(1, 7):
+        with model._during_epoch(epoch):
+            kept.append(model.encoder_.layers[-1].k)
+    assert kept == [10, 8, 6, 4, 2, 2]
+    assert model.encoder_.layers[-1].k == 2, "the final k is what the model has outside of training"
+
+
+def test_a_model_left_while_annealing_is_kept_as_it_is(X, tmp_path):
+    model = small(KSparseAutoencoder, n_latent=10, k=2, alpha=2.0, annealing=10, epochs=6)
+    next(model.steps(X))
+    loaded = KSparseAutoencoder.load(model.save(tmp_path / "m.safetensors"))
+    assert loaded.score(X) == model.score(X)
+    Z = model.transform(X)
+    expected = -model._likelihood.nll_rows(model.decoder_.forward(Z), X).mean()
+    assert model.score(X) == pytest.approx(float(expected), rel=1e-5), "score sees the codes that transform gives"
 
 
 # -- contractive ------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import scratchnet as sn
 from scratchnet.autoencoders import VAE, Autoencoder, ConditionalVAE, DivergedError
 from scratchnet.autoencoders.training import run_epoch
-from scratchnet.backend import asarray, get_xp, to_numpy
+from scratchnet.backend import Rng, asarray, get_xp, to_numpy
 from scratchnet.base import NotFittedError
 from scratchnet.datasets import load_mnist
 from scratchnet.decomposition import PCA
@@ -139,8 +139,121 @@ def test_validation_fraction_holds_rows_out(data):
     X, _ = data
     model = small(Autoencoder, validation_fraction=0.25, batch_size=1, epochs=1).fit(X)
     assert "validation_loss" in model.history_[0]
-    with pytest.raises(ValueError, match=r"validation_fraction=0.001 of 80 sample\(s\) is less than one sample"):
+    with pytest.raises(ValueError, match=r"validation_fraction=0.001 of 80 sample\(s\) would hold out 0"):
         small(Autoencoder, validation_fraction=0.001).fit(X)
+    with pytest.raises(ValueError, match=r"would hold out 2: both parts need at least one sample"):
+        small(Autoencoder, validation_fraction=0.99).fit(X[:2])
+
+
+def test_held_out_rows_do_not_train_and_all_rows_are_used():
+    X = np.arange(40, dtype="float32").reshape(20, 2) / 40
+    model = small(Autoencoder, validation_fraction=0.25, epochs=0)
+    list(model.steps(X))
+    training, held_out = model._split((X,), None, Rng(0, np))
+    assert (len(training[0]), len(held_out[0])) == (15, 5)
+    np.testing.assert_array_equal(np.sort(np.concatenate([training[0], held_out[0]]), axis=0), X)
+
+
+def test_a_failed_fit_loses_nothing(data):
+    X, y = data
+    for model in MODELS:
+        fitted = small(model).fit(X, y)
+        before = fitted.score(X, y)
+        with pytest.raises(ValueError, match="features"):
+            fitted.fit(X, y, validation=(X[:, :3], y) if extra(model, y) else X[:, :3])
+        with pytest.raises(ValueError, match=r"needs X in \[0, 1\]"):
+            fitted.fit(5 * X[:, :7], y)
+        assert fitted.score(X, y) == before
+        fresh = small(model)
+        with pytest.raises(ValueError, match=r"needs X in \[0, 1\]"):
+            fresh.fit(5 * X, y)
+        with pytest.raises(NotFittedError, match="is not fitted yet"):
+            fresh.transform(X, *extra(model, y))
+
+
+@pytest.mark.parametrize(
+    "use", [lambda m: m.sample(3), lambda m: m.loss(np.zeros((1, 3), "f4")), lambda m: m.history_, lambda m: m.params_]
+)
+def test_whatever_is_used_before_fit_says_so(use):
+    with pytest.raises(NotFittedError, match="this VAE is not fitted yet"):
+        use(VAE())
+    assert not hasattr(VAE(), "params_")
+
+
+def test_looking_at_a_model_does_not_change_how_it_trains(data):
+    X, _ = data
+    model = small(VAE)
+    for _ in model.steps(X):
+        model.sample(4), model.loss(X), model.gradient(X), model.elbo(X), model.score(X)
+    np.testing.assert_array_equal(model.params_.theta, small(VAE).fit(X).params_.theta)
+
+
+def test_the_history_sees_sorted_data_as_a_whole():
+    """3000 rows sorted by kind: numbers from the first 2000 alone would be those of two kinds."""
+    kind = np.repeat([0.1, 0.5, 0.9], 1000)
+    X = np.repeat(kind[:, None], 4, axis=1).astype("float32")
+    row = small(Autoencoder, likelihood="gaussian", epochs=1).fit(X, validation=X).history_[-1]
+    assert row["loss"] == pytest.approx(row["validation_loss"], rel=0.02)
+    first = small(Autoencoder, likelihood="gaussian", epochs=1).fit(X, validation=X[:2000]).history_[-1]
+    assert abs(first["loss"] / first["validation_loss"] - 1) > 1e-4
+
+
+def test_a_validation_loss_that_is_not_finite_stops_with_its_name(data):
+    X, _ = data
+    model = small(Autoencoder, likelihood="gaussian", patience=1)
+    with pytest.raises(DivergedError, match="the validation loss became NaN or infinite"):
+        model.fit(X, validation=np.full((3, 12), 1e25, "float32"))
+
+
+def test_numbers_over_several_chunks_are_means_over_all_rows(data):
+    X, _ = data
+    big = np.tile(X, (32, 1))[:2500]
+    for model in (Autoencoder, VAE):
+        fitted = small(model).fit(X, validation=big)
+        assert fitted.history_[-1]["validation_loss"] == pytest.approx(fitted.history_[-1]["loss"], rel=0.05)
+
+
+def test_history_numbers_by_definition(data):
+    X, _ = data
+    model = small(Autoencoder).fit(X)
+    assert model.history_[-1]["mse"] == pytest.approx(np.square(model.reconstruct(X) - X).mean(), rel=1e-4)
+    vae = small(VAE, beta=3.0).fit(X)
+    row = vae.history_[-1]
+    assert row["effective_beta"] == 3.0
+    assert row["loss"] == pytest.approx(row["reconstruction"] + 3 * row["kl"], rel=1e-5)
+    assert 0 < row["mse"] < 0.3
+
+
+def test_the_decoder_mirrors_the_encoder(data):
+    views = small(Autoencoder, hidden=(9, 7), epochs=0).fit(data[0]).params_.views
+    shapes = {name: weight.shape for name, (weight, _) in views.items() if name.endswith("W")}
+    assert shapes == {
+        "encoder.0.W": (12, 9),
+        "encoder.2.W": (9, 7),
+        "encoder.4.W": (7, 3),
+        "decoder.0.W": (3, 7),
+        "decoder.2.W": (7, 9),
+        "decoder.4.W": (9, 12),
+    }
+    for name, (weight, _) in views.items():
+        if name.endswith("W"):
+            assert abs(weight).max() <= (6 / sum(weight.shape)) ** 0.5, "Glorot's limits"
+
+
+def test_active_units_are_those_of_the_training_data_and_the_best_epoch(data):
+    X, _ = data
+    vae = small(VAE, epochs=60, learning_rate=5e-3).fit(X, validation=X[:1])
+    assert vae.active_units_ == vae.history_[-1]["active_units"] > 0
+    with pytest.raises(ValueError, match="trained for none"):
+        _ = small(VAE, epochs=0).fit(X).active_units_
+
+
+def test_active_units_far_from_the_origin(data):
+    """A latent whose mean is 1000 with next to no variance carries nothing, float32 or not."""
+    vae = small(VAE, epochs=0).fit(data[0])
+    vae.params_.views["encoder.2.W"][0][...] = 0
+    vae.params_.views["encoder.2.b"][0][:3] = 1000
+    assert vae._mean_over_chunks((data[0],))["active_units"] == 0
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -374,6 +487,30 @@ def test_kinds_of_conditions(xp, y, n_condition, classes, data):
     assert model.fit_transform(X, y).shape == (80, 3)
 
 
+def test_one_vector_of_properties_serves_all_rows(data):
+    X, _ = data
+    properties = np.random.default_rng(0).standard_normal((80, 4))
+    model = small(ConditionalVAE, epochs=1).fit(X, properties)
+    for n in (2, 4):
+        one, all_rows = model.sample(n, properties[0], random_state=0), np.tile(properties[0], (n, 1))
+        np.testing.assert_array_equal(one, model.sample(n, all_rows, random_state=0))
+
+
+def test_kl_per_latent_depends_on_the_condition(data):
+    X, y = data
+    model = small(ConditionalVAE, epochs=20).fit(X, y)
+    assert (model.kl_per_latent(X, y) != model.kl_per_latent(X, 1 - y)).any()
+
+
+def test_a_column_of_labels_is_taken_as_labels(data):
+    from sklearn.exceptions import DataConversionWarning
+
+    X, y = data
+    with pytest.warns(DataConversionWarning, match="column-vector y"):
+        model = small(ConditionalVAE, epochs=1).fit(X, y[:, None])
+    assert model.classes_.tolist() == [0, 1]
+
+
 def test_conditional_loss_takes_labels_or_their_encoding(data):
     X, y = data
     model, eps = small(ConditionalVAE).fit(X, y), np.zeros((80, 3), "float32")
@@ -387,6 +524,11 @@ def test_conditional_loss_takes_labels_or_their_encoding(data):
         (lambda m, X, y: m.fit(X, y[:5]), r"y must hold 80 labels, or one for all 80 samples; got shape \(5,\)"),
         (lambda m, X, y: m.sample(3, 9), r"y holds 9, which was not among the classes seen in fit: \[0, 1\]"),
         (lambda m, X, y: m.transform(X, y[:7]), r"y must hold 80 labels"),
+        (lambda m, X, y: m.score(X), r"this model is conditional: pass y"),
+        (lambda m, X, y: m.fit(X, 1), r"y must be labels \(n,\) or properties \(n, n_condition\), got shape \(\)"),
+        (lambda m, X, y: m.fit(X, np.array(["a", 2.5] * 40, dtype=object)), r"y mixes labels that cannot be sorted"),
+        (lambda m, X, y: m.transform(X, np.full((80, 2), np.nan, "f4")), r"y contains NaN"),
+        (lambda m, X, y: m.fit(X, np.ones((80, 3))).sample(2, [1, 2, 3, 4]), r"y must hold 2 rows of 3 numbers"),
         (lambda m, X, y: m.fit(X, np.full((80, 2), np.nan)), r"y contains NaN"),
         (lambda m, X, y: m.fit(X, np.zeros((80, 2))).sample(2, np.zeros((2, 3))), r"y must hold 2 rows of 2 numbers"),
     ],
@@ -483,6 +625,51 @@ def test_a_checkpoint_is_plain_safetensors(data, tmp_path):
     with safe_open(model.save(tmp_path / "m.safetensors"), framework="numpy") as file:
         np.testing.assert_array_equal(file.get_tensor("encoder.0.W"), model.params_.views["encoder.0.W"][0])
         assert file.metadata()["model"] == "VAE"
+
+
+def test_a_checkpoint_is_read_by_others_and_names_its_columns(tmp_path, data):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(data[0], columns=[f"c{i}" for i in range(12)])
+    path = small(Autoencoder).fit(frame).save(tmp_path / "m.safetensors")
+    (tmp_path / "plain").write_text("")
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode, "as readable as any new file"
+    assert Autoencoder.load(path).feature_names_in_.tolist() == list(frame.columns)
+
+
+def test_a_failed_save_leaves_no_file(tmp_path, data, monkeypatch):
+    model = small(Autoencoder).fit(data[0])
+    monkeypatch.setattr("os.replace", lambda *args: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        model.save(tmp_path / "m.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        ("parameters", {"activation": "selu"}, "activation='selu' is unknown"),
+        ("parameters", {"colour": 1}, "unexpected keyword argument 'colour'"),
+        ("parameters", {"hidden": [10**11]}, "weights do not fit the configuration"),
+        ("fitted", {"n_features_in_": 7}, "weights do not fit the configuration"),
+    ],
+)
+def test_tampered_checkpoints_are_refused(tmp_path, data, part, value, message):
+    import json
+
+    from safetensors import safe_open
+    from safetensors.numpy import load_file, save_file
+
+    path = small(Autoencoder).fit(data[0]).save(tmp_path / "m.safetensors")
+    with safe_open(path, framework="numpy") as file:
+        header = file.metadata()
+    header[part] = json.dumps(json.loads(header[part]) | value)
+    save_file(load_file(path), path, metadata=header)
+    with pytest.raises(ValueError, match=f"holds no valid Autoencoder.*{message}"):
+        Autoencoder.load(path)
+    del header[part]
+    save_file(load_file(path), path, metadata=header)
+    with pytest.raises(ValueError, match="holds no valid Autoencoder: KeyError"):
+        Autoencoder.load(path)
 
 
 def test_bad_checkpoints(data, tmp_path):

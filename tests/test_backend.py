@@ -151,8 +151,8 @@ def no_backend_loaded(monkeypatch):
         (None, r"CuPy is not installed.*pip install 'scratchnet\[gpu-cuda12\]'"),
         (fake_cupy(driver=0), r"no NVIDIA driver was found\. Install the driver"),
         (fake_cupy(devices=0), r"no GPU answers: it lists none\. Check nvidia-smi"),
-        (fake_cupy(devices=FakeCudaError("cudaErrorNoDevice")), r"no GPU answers: cudaErrorNoDevice"),
-        (fake_cupy(answers=False), r"no GPU answers: cudaErrorDevicesUnavailable"),
+        (fake_cupy(devices=FakeCudaError("cudaErrorNoDevice")), r"no GPU answers: FakeCudaError: cudaErrorNoDevice"),
+        (fake_cupy(answers=False), r"no GPU answers: FakeCudaError: cudaErrorDevicesUnavailable"),
     ],
     ids=["not installed", "no driver", "no device", "error", "silent device"],
 )

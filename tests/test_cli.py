@@ -170,7 +170,11 @@ def test_train(table, tmp_path, model):
             r"--model='gan' is unknown; choose one of \['autoencoder', 'vae', 'conditional'\]",
         ),
         (("embed", "--method", "umap"), r"--method='umap' is unknown"),
-        (("cluster", "--out", "labels.xls"), r"--out labels.xls: the ending must be .csv or .npy"),
+        (("cluster", "--out", "labels.xls"), r"--out labels.xls: the ending must be one of .csv, .npy"),
+        (("embed", "--out", "nowhere/e.png"), r"--out nowhere/e.png: the folder nowhere does not exist"),
+        (("train", "--out", "nowhere/m"), r"--out nowhere/m: the folder nowhere does not exist"),
+        (("train", "--hidden", "abc"), r"--hidden 'abc' must be widths with commas between"),
+        (("train", "--validation", "0.999"), r"validation_fraction=0.999 of 60 sample\(s\) would hold out 60"),
         (("tour", "--chapter", "gan"), r"gan.*clustering"),
     ],
 )

@@ -39,7 +39,7 @@ NAMES = ["noise", "clusters", "tight and far", "repeated"]
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
-@pytest.mark.parametrize("k", [2, 10, 40])  # the last one tightens first
+@pytest.mark.parametrize("k", [2, 10, 40])
 @pytest.mark.parametrize("name", NAMES[:3])  # not where centres coincide: rounding decides between equal ones
 def test_every_step_is_plain_lloyds(name, k, weighted, seed):
     X = make(name, "float64", seed)

@@ -128,6 +128,11 @@ def test_shapes_that_would_broadcast_are_refused(xp, shape):
         mse(xp.ones((3, 4)), xp.ones(shape))
 
 
+def test_whole_numbers_are_refused():
+    with pytest.raises(TypeError, match="prediction must be float32 or float64, got uint8"):
+        mse(np.zeros((2, 2), "uint8"), np.ones((2, 2), "uint8"))
+
+
 # -- divergences ------------------------------------------------------------------------------------------------------
 
 
@@ -141,6 +146,16 @@ def test_zeros_in_a_discrete_distribution(xp):
     p, q = asarray([0.5, 0.5, 0.0]), asarray([0.25, 0.25, 0.5])
     assert float(kl_discrete(p, q)) == pytest.approx(math.log(2))
     assert float(kl_discrete(q, p)) == math.inf
+
+
+def test_tiny_probabilities_do_not_overflow(xp):
+    p, q = asarray([0.5, 0.5], "float32"), asarray([1e-38, 1 - 1e-38], "float32")
+    assert float(kl_discrete(p, q)) == pytest.approx(
+        0.5 * (math.log(0.5) + 38 * math.log(10)) + 0.5 * math.log(0.5), rel=1e-5
+    )
+    assert float(kl_bernoulli(asarray([0.0, 1.0]), asarray([0.25, 0.25]))) == pytest.approx(
+        math.log(4 / 3) + math.log(4)
+    )
 
 
 def test_kl_bernoulli_is_kl_discrete_of_two_outcomes(rng):

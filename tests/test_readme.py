@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import scratchnet
-from scratchnet.backend import get_xp
-from scratchnet.nn import Activation, Tanh
+from scratchnet.backend import Rng, get_xp
+from scratchnet.nn import Activation, Dense, Sequential, Tanh, check_gradient, sigmoid
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -46,3 +46,16 @@ def test_every_file_in_the_map_exists():
     names = [name for line in table.splitlines()[1:] for name in re.findall(r"(?<=[ ])[a-z]+(?:/|\.py)(?= |$)", line)]
     assert len(names) > 12
     assert [name for name in names if not (package / name).exists()] == []
+
+
+def test_the_layer_in_contributing_is_right(rng):
+    text = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    scope = {"Activation": Activation, "Array": object, "sigmoid": sigmoid}
+    exec(code, scope)
+    net = Sequential(Dense(3, 4), scope["Swish"](), Dense(4, 2))
+    params, x = net.build(Rng(0, np), "float64"), rng.standard_normal((5, 3))
+    net.backward(np.ones_like(net.forward(x)))
+    assert check_gradient(lambda: net.forward(x).sum(), params).ok
+    assert net.layers[1].backward(np.ones((5, 4)), need_dx=False) is None
+    assert len(code.strip().splitlines()) <= 10

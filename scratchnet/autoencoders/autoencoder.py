@@ -39,13 +39,13 @@ class Autoencoder(BaseAutoencoder):
         1 shows a progress bar.
     """
 
-    def loss(self, x: Array) -> Array:
-        """-log p(x | g(f(x))), mean over the batch, as a 0-d array in nats."""
-        return self._likelihood.nll(self.decoder_.forward(self.encoder_.forward(x)), x)
+    def loss(self, x: Array, seen: Array | None = None) -> Array:
+        """-log p(x | g(f(x))), mean over the batch, as a 0-d array in nats. ``seen`` goes into f in place of x."""
+        return self._likelihood.nll(self.decoder_.forward(self.encoder_.forward(x if seen is None else seen)), x)
 
-    def gradient(self, x: Array) -> Array:
+    def gradient(self, x: Array, seen: Array | None = None) -> Array:
         """dloss/dtheta, written into ``params_.grad`` and returned."""
-        output = self.decoder_.forward(self.encoder_.forward(x))
+        output = self.decoder_.forward(self.encoder_.forward(x if seen is None else seen))
         dcode = self.decoder_.backward(self._likelihood.nll_grad(output, x, out=output))  # a Dense does not need its y
         self.encoder_.backward(dcode, need_dx=False)
         return self.params_.grad
@@ -80,8 +80,5 @@ class Autoencoder(BaseAutoencoder):
     def score(self, X: Any, y: Any = None) -> float:
         """Mean over samples of log p(x | g(f(x))), in nats; higher is better."""
         (X,) = self._check_more(X)
-        return float(
-            self._map(
-                lambda x: -self._likelihood.nll_rows(self.decoder_.forward(self.encoder_.forward(x)), x), X
-            ).mean()
-        )
+        rows = self._map(lambda x, z: -self._likelihood.nll_rows(self.decoder_.forward(z), x), X, self.transform(X))
+        return float(rows.mean())

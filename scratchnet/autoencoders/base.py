@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import KW_ONLY, dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -23,8 +24,16 @@ from scratchnet.backend import Array, RandomState, Rng, get_xp
 from scratchnet.base import Estimator, TransformerMixin, check_choice, check_integer, check_number, progress
 from scratchnet.nn import Dense, Layer, Params, Sequential, glorot_uniform
 
+EVALUATION_SEED = 0x5C4A7C4  # of the noise that histories and scores see: the same at every call, for every model
 _CHUNK = 1000  # rows evaluated at once: bounds the memory of transform, score and the rest
-_REBUILT = ("encoder_", "decoder_", "sample_", "params_", "_rng")  # from parameters and theta, after unpickling
+_REBUILT = (
+    "encoder_",
+    "decoder_",
+    "sample_",
+    "params_",
+    "_rng",
+    "_draws",
+)  # from parameters and theta, after unpickling
 
 
 @dataclass(repr=False, eq=False)
@@ -76,8 +85,9 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
     def _batch_gradient(self, *batch: Array) -> Array:
         """Fill ``params_.grad`` for one batch."""
 
-    def _begin_epoch(self, epoch: int) -> None:
-        """Set what changes with the epoch (from 1): an annealed sparsity, say."""
+    def _during_epoch(self, epoch: int) -> AbstractContextManager[None]:
+        """What holds only while epoch ``epoch`` (from 1) trains: an annealed sparsity, say."""
+        return nullcontext()
 
     @abstractmethod
     def _evaluate(self, batch: tuple[Array, ...], noise: Rng) -> dict[str, Array]:
@@ -112,11 +122,15 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
         ``patience`` or the epochs run out.
         """
         self._check_parameters(validation is not None)
-        data = self._check_data(X, y)
+        fresh = type(self)(**self.get_params())  # takes this object's place when all is checked: errors lose nothing
+        data = fresh._check_data(X, y)
         rng = Rng(self.random_state, get_xp(data[0]))
-        self._build(rng)
-        self.history_, self.best_epoch_ = History(), 0
-        training, held_out = self._split(data, validation, rng)
+        training, held_out = fresh._split(data, validation, rng)
+        fresh._build(rng)
+        fresh.history_, fresh.best_epoch_ = History(), 0
+        for name in [name for name in self.__dict__ if name.endswith("_")]:  # of an earlier fit
+            del self.__dict__[name]
+        self.__dict__.update(fresh.__dict__)
         yield from train(self, training, held_out, rng)
 
     # -- evaluation in chunks -----------------------------------------------------------------------------------------
@@ -124,7 +138,7 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
     def _mean_over_chunks(self, data: tuple[Array, ...]) -> dict[str, Any]:
         """``_evaluate`` over all rows. The noise is the same at every call, so that curves are smooth, and not the
         training's, so that looking at a model does not change how it trains."""
-        noise, n = Rng(0, get_xp(data[0])), len(data[0])
+        noise, n = Rng(EVALUATION_SEED, get_xp(data[0])), len(data[0])
         totals: dict[str, Any] = {}
         for i in range(0, n, _CHUNK):
             batch = tuple(a[i : i + _CHUNK] for a in data)
@@ -151,18 +165,23 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
 
     def _build(self, rng: Rng) -> None:
         """Make the two networks and draw their first weights."""
+        self._declare()
+        self.params_.allocate(rng, self.dtype)
+        self.encoder_.bind(self.params_, "encoder")
+        self.decoder_.bind(self.params_, "decoder")
+        self._rng, self._draws = rng, rng.spawn()  # noise of the training; whatever a user draws
+
+    def _declare(self) -> None:
+        """The networks and their parameters' names and shapes, before any memory is taken."""
         widths = [int(w) for w in self.hidden]
-        condition = getattr(self, "n_condition_", 0)
+        condition = self.__dict__.get("n_condition_", 0)
         self.encoder_ = self._encoder(
             [self.n_features_in_ + condition, *widths, self._outputs_per_latent * self.n_latent]
         )
         self.decoder_ = Sequential(*self._layers([self.n_latent + condition, *widths[::-1], self.n_features_in_]))
-        self.params_, self._rng = Params(), rng
+        self.params_ = Params()
         self.encoder_.declare(self.params_, "encoder")
         self.decoder_.declare(self.params_, "decoder")
-        self.params_.allocate(rng, self.dtype)
-        self.encoder_.bind(self.params_, "encoder")
-        self.decoder_.bind(self.params_, "decoder")
 
     def _encoder(self, widths: list[int]) -> Sequential:
         """The network from the input to the code; a model whose code is not linear adds its last layer here."""
@@ -186,7 +205,7 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
     # -- checking -----------------------------------------------------------------------------------------------------
 
     def _check_parameters(self, has_validation: bool) -> None:
-        if not isinstance(self.hidden, list | tuple | np.ndarray):
+        if isinstance(self.hidden, str) or not isinstance(self.hidden, Sequence | np.ndarray):  # type: ignore[unreachable]
             raise TypeError(f"hidden={self.hidden!r} must be a sequence of layer widths, such as (400,) or (500, 300)")
         for i, width in enumerate(self.hidden):
             check_integer(width, f"hidden[{i}]")
@@ -233,13 +252,13 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
         if validation is not None:
             return data, self._check_more(*(validation if isinstance(validation, tuple) else (validation,)))
         n_held_out = round(self.validation_fraction * len(data[0]))
-        if not n_held_out:
-            if self.validation_fraction:
-                raise ValueError(
-                    f"validation_fraction={self.validation_fraction} of {len(data[0])} sample(s) is less than one "
-                    "sample; raise it or give more data"
-                )
+        if not self.validation_fraction:
             return data, None
+        if not 0 < n_held_out < len(data[0]):
+            raise ValueError(
+                f"validation_fraction={self.validation_fraction} of {len(data[0])} sample(s) would hold out "
+                f"{n_held_out}: both parts need at least one sample"
+            )
         order = get_xp(data[0]).asarray(rng.host.permutation(len(data[0])))
         return tuple(a[order[n_held_out:]] for a in data), tuple(a[order[:n_held_out]] for a in data)
 

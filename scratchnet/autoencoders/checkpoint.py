@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,11 +17,13 @@ Model = TypeVar("Model", bound=Any)
 
 def save(model: Any, path: str | Path) -> Path:
     """Write ``model`` to ``path``, by way of a temporary file: a reader never sees half a checkpoint."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save as to_bytes
 
     from scratchnet import __version__
 
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"cannot save to {path}: it is a folder; name a file in it")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot save to {path}: the folder {path.parent} does not exist; make it first")
     weights = {name: np.ascontiguousarray(to_numpy(weight)) for name, (weight, _) in model.params_.views.items()}
@@ -36,13 +37,12 @@ def save(model: Any, path: str | Path) -> Path:
         "fitted": json.dumps(fitted),
         "history": json.dumps(model.history_.rows),
     }
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        save_file(weights, temporary, metadata=header)
+        temporary.write_bytes(to_bytes(weights, metadata=header))
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise
     return path
 
@@ -64,22 +64,38 @@ def load(cls: type[Model], path: str | Path) -> Model:
         raise ValueError(f"{path} was not written by scratchnet's save(): its header has no configuration")
     if header["model"] != cls.__name__:
         raise ValueError(f"{path} holds a {header['model']}; load it with {header['model']}.load(path)")
+    try:
+        return _rebuild(cls, header, weights)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{path} holds no valid {cls.__name__}: {type(error).__name__}: {error}") from error
+
+
+def _rebuild(cls: type[Model], header: dict[str, str], weights: dict[str, np.ndarray]) -> Model:
+    """The model that a header and weights describe. Nothing in them is trusted: parameters are checked as ``fit`` does,
+    only known attributes are set, shapes are compared before memory is taken."""
     parameters = json.loads(header["parameters"])
     parameters["hidden"], parameters["backend"] = tuple(parameters["hidden"]), None
     model = cls(**parameters)
-    for name, value in json.loads(header["fitted"]).items():
-        setattr(model, name, np.asarray(value) if isinstance(value, list) else value)
+    model._check_parameters(has_validation=True)
+    fitted = json.loads(header["fitted"])
+    for name in (*model._saved_attributes, "feature_names_in_"):
+        if name in fitted:
+            value = fitted[name]
+            setattr(model, name, np.asarray(value, _DTYPES.get(name)) if isinstance(value, list) else value)
     model.history_ = History(json.loads(header["history"]))
+    model._declare()
+    expected, found = model.params_.shapes(), {name: tuple(weight.shape) for name, weight in weights.items()}
+    if expected != found:
+        raise ValueError(f"weights do not fit the configuration: expected {expected}, found {found}")
     rng = Rng(model.random_state)
     model._fitted_on = rng.xp.__name__
     model._build(rng)
-    expected = {name: tuple(weight.shape) for name, (weight, _) in model.params_.views.items()}
-    found = {name: tuple(weight.shape) for name, weight in weights.items()}
-    if expected != found:
-        raise ValueError(f"{path} does not fit its own configuration: expected {expected}, found {found}")
     for name, (weight, _) in model.params_.views.items():
         weight[...] = asarray(weights[name], xp=rng.xp)
     return model
+
+
+_DTYPES = {"feature_names_in_": object}
 
 
 def _plain(value: Any) -> Any:

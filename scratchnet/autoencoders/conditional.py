@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
 from scratchnet.autoencoders.variational import VAE
-from scratchnet.backend import Array, RandomState, asarray, get_xp, to_numpy
-from scratchnet.base import check_array
+from scratchnet.backend import Array, RandomState, asarray, to_numpy
+from scratchnet.base import DataConversionWarning, as_scikit_learn_knows, check_array
 
 
 @dataclass(repr=False, eq=False)
@@ -43,11 +44,11 @@ class ConditionalVAE(VAE):
 
     def loss(self, x: Array, y: Any, eps: Array | None = None) -> Array:  # type: ignore[override]
         """-log p(x|z, c) + beta * KL, mean over the batch; y as for ``fit``, or c itself, (B, n_condition)."""
-        return self._loss(x, self._condition(y, len(x)), eps)
+        return self._loss(x, self._batch_condition(y, len(x)), eps)
 
     def gradient(self, x: Array, y: Any, eps: Array | None = None) -> Array:  # type: ignore[override]
         """dloss/dtheta at the given noise, written into ``params_.grad`` and returned."""
-        return self._gradient(x, self._condition(y, len(x)), eps)
+        return self._gradient(x, self._batch_condition(y, len(x)), eps)
 
     # -- what comes out -----------------------------------------------------------------------------------------------
 
@@ -88,7 +89,7 @@ class ConditionalVAE(VAE):
 
     def kl_per_latent(self, X: Any, y: Any) -> Array:  # type: ignore[override]
         """KL(q(z_j|x, c) || N(0, 1)), mean over samples, (n_latent,) nats."""
-        return self._mean_kl(*self._check_more(X, y))
+        return self._kl_entries(*self._check_more(X, y)).mean(axis=0)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean ELBO over samples, in nats; higher is better."""
@@ -103,31 +104,42 @@ class ConditionalVAE(VAE):
                 "This ConditionalVAE requires y to be passed, but the target y is None: give labels (n,) or "
                 "properties (n, n_condition)"
             )
-        values = to_numpy(y)
-        self.classes_ = np.unique(values) if values.ndim == 1 and values.dtype.kind in "biuUSO" else None
+        values = _one_dimensional(to_numpy(y))
+        if values.ndim not in (1, 2):
+            raise ValueError(f"y must be labels (n,) or properties (n, n_condition), got shape {values.shape}")
+        self.classes_ = None
+        if values.ndim == 1 and values.dtype.kind in "biuUSO":
+            try:
+                self.classes_ = np.unique(values)
+            except TypeError as error:
+                raise ValueError(f"y mixes labels that cannot be sorted ({error}); use one kind of label") from None
         if self.classes_ is not None:
             self.n_condition_ = len(self.classes_)
         else:
-            self.n_condition_ = 1 if values.ndim == 1 else values.shape[-1]
+            self.n_condition_ = 1 if values.ndim == 1 else values.shape[1]
         return X, self._condition(values, len(X))
 
     def _check_more(self, X: Any, y: Any = None) -> tuple[Array, ...]:
         (X,) = super()._check_more(X)
         return X, self._condition(y, len(X))
 
+    def _batch_condition(self, y: Any, n: int) -> Array:
+        """c for ``loss`` and ``gradient``: an array that is c already is taken as it is, without another look."""
+        if getattr(y, "ndim", None) == 2 and y.dtype == self.dtype and y.shape == (n, self.n_condition_):
+            return y
+        return self._condition(y, n)
+
     def _condition(self, y: Any, n: int) -> Array:
         """c (n, n_condition) on the model's backend, from labels or properties, or from one for all rows."""
         self._check_is_fitted()
-        xp = self._xp
-        if getattr(y, "ndim", None) == 2 and getattr(y, "dtype", None) == self.dtype and get_xp(y) is xp:
-            c = y
-        else:
-            values = to_numpy(y)
-            if self.classes_ is not None and values.ndim < 2:
-                values = self._one_hot(values.reshape(-1))
-            elif values.ndim < 2:
-                values = values.reshape(-1, self.n_condition_)
-            c = check_array(asarray(values, xp=xp), name="y", xp=xp, dtype=self.dtype)
+        if y is None:
+            raise ValueError("this model is conditional: pass y, the labels or properties of the samples")
+        xp, values = self._xp, _one_dimensional(to_numpy(y))
+        if self.classes_ is not None and values.ndim < 2:
+            values = self._one_hot(values.reshape(-1))
+        elif values.ndim < 2:
+            values = values.reshape((-1, 1) if self.n_condition_ == 1 else (1, -1))
+        c = check_array(asarray(values, xp=xp), name="y", xp=xp, dtype=self.dtype)
         if len(c) == 1 and n != 1:
             c = xp.repeat(c, n, axis=0)
         if c.shape != (n, self.n_condition_):
@@ -144,3 +156,15 @@ class ConditionalVAE(VAE):
                 f"{self.classes_.tolist()}"
             )
         return np.eye(len(self.classes_), dtype=self.dtype)[columns]
+
+
+def _one_dimensional(y: np.ndarray) -> np.ndarray:
+    """A column (n, 1) of labels as (n,), with the warning that scikit-learn gives; anything else as it is."""
+    if y.ndim == 2 and y.shape[1] == 1 and y.dtype.kind in "biuUSO":
+        warnings.warn(
+            "A column-vector y was passed when a 1d array was expected; pass y.ravel()",
+            as_scikit_learn_knows(DataConversionWarning),
+            stacklevel=4,
+        )
+        return y.ravel()
+    return y

@@ -35,23 +35,22 @@ class DenoisingAutoencoder(Autoencoder):
     noise_level: float = field(default=0.1, kw_only=True)
     clip: bool | None = field(default=None, kw_only=True)
 
-    def loss(self, x: Array, corrupted: Array | None = None) -> Array:
-        """-log p(x | g(f(corrupted))), mean over the batch, in nats; ``corrupted`` is drawn if not given."""
-        corrupted = self._corrupt(x, self._rng) if corrupted is None else corrupted
-        return self._likelihood.nll(self.decoder_.forward(self.encoder_.forward(corrupted)), x)
+    def loss(self, x: Array, seen: Array | None = None) -> Array:
+        """-log p(x | g(f(seen))), mean over the batch, in nats; ``seen``, x with noise, is drawn if not given."""
+        return super().loss(x, self._corrupt(x, self._draws) if seen is None else seen)
 
-    def gradient(self, x: Array, corrupted: Array | None = None) -> Array:
+    def gradient(self, x: Array, seen: Array | None = None) -> Array:
         """dloss/dtheta at the given corruption, written into ``params_.grad`` and returned."""
-        corrupted = self._corrupt(x, self._rng) if corrupted is None else corrupted
-        output = self.decoder_.forward(self.encoder_.forward(corrupted))
-        dcode = self.decoder_.backward(self._likelihood.nll_grad(output, x, out=output))
-        self.encoder_.backward(dcode, need_dx=False)
-        return self.params_.grad
+        return super().gradient(x, self._corrupt(x, self._draws) if seen is None else seen)
+
+    def _batch_gradient(self, *batch: Array) -> Array:
+        (x,) = batch
+        return self.gradient(x, self._corrupt(x, self._rng))
 
     def corrupt(self, X: Any, *, random_state: RandomState = None) -> Array:
         """X with noise as in training, a new array."""
         X = self._check(X, dtype=self.dtype)
-        return self._corrupt(X, self._rng if random_state is None else Rng(random_state, get_xp(X)))
+        return self._corrupt(X, self._draws if random_state is None else Rng(random_state, get_xp(X)))
 
     def _corrupt(self, x: Array, rng: Rng) -> Array:
         xp = get_xp(x)

@@ -27,12 +27,12 @@ class PenalisedAutoencoder(Autoencoder):
     def _add_direct_gradient(self, code: Array) -> None:
         """Add its derivative by the weights at a fixed code, if there is one, to the gradient that is there."""
 
-    def loss(self, x: Array) -> Array:
+    def loss(self, x: Array) -> Array:  # type: ignore[override]
         """-log p(x | g(f(x))) + penalty, as a 0-d array in nats."""
         code = self.encoder_.forward(x)
         return self._likelihood.nll(self.decoder_.forward(code), x) + self._penalty(code)
 
-    def gradient(self, x: Array) -> Array:
+    def gradient(self, x: Array) -> Array:  # type: ignore[override]
         """dloss/dtheta, written into ``params_.grad`` and returned."""
         code = self.encoder_.forward(x)
         output = self.decoder_.forward(code)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,9 +97,16 @@ class KSparseAutoencoder(Autoencoder):
     def _encoder(self, widths: list[int]) -> Sequential:
         return Sequential(*self._layers(widths), TopK(self.k))
 
-    def _begin_epoch(self, epoch: int) -> None:
+    @contextmanager
+    def _during_epoch(self, epoch: int) -> Iterator[None]:
+        """An annealed k holds while an epoch trains; everything else, the epoch's numbers too, is about the final k."""
         left = max(0.0, 1 - (epoch - 1) / self.annealing) if self.annealing else 0.0
-        self.encoder_.layers[-1].k = self.k + round(left * (self.n_latent - self.k))  # type: ignore[attr-defined]
+        top: Any = self.encoder_.layers[-1]
+        top.k = self.k + round(left * (self.n_latent - self.k))
+        try:
+            yield
+        finally:
+            top.k = self.k
 
     def _check_parameters(self, has_validation: bool) -> None:
         super()._check_parameters(has_validation)

@@ -27,15 +27,16 @@ def train(model: Any, data: tuple[Array, ...], held_out: tuple[Array, ...] | Non
     """
     xp, params, n = get_xp(data[0]), model.params_, len(data[0])
     optimizer = OPTIMIZERS[model.optimizer](params, model.learning_rate)
-    monitor = tuple(a[:_MONITOR] for a in data)
+    some = xp.asarray(np.random.default_rng(0).permutation(n)[:_MONITOR])  # data are often sorted
+    monitor = tuple(a[some] for a in data) if n > _MONITOR else data
     trace = xp.zeros(-(-n // model.batch_size), dtype=model.dtype)
-    last_good, best, best_loss = params.theta.copy(), params.theta.copy(), np.inf
+    last_good, best, best_loss, best_epoch = params.theta.copy(), params.theta.copy(), np.inf, 0
     for epoch in range(1, model.epochs + 1):
         last_good[...] = params.theta
-        model._begin_epoch(epoch)
         start = time.perf_counter()
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the trace tells instead, with the step
-            run_epoch(model, data, xp.asarray(rng.host.permutation(n)), optimizer, trace)
+            with model._during_epoch(epoch):
+                run_epoch(model, data, xp.asarray(rng.host.permutation(n)), optimizer, trace)
             row = {"epoch": epoch, **model._mean_over_chunks(monitor)}
             if held_out is not None:
                 row["validation_loss"] = model._mean_over_chunks(held_out)["loss"]
@@ -68,13 +69,14 @@ def run_epoch(model: Any, data: tuple[Array, ...], order: Array, optimizer: Any,
 
 def _check_finite(model: Any, trace: Array, row: dict[str, Any], last_good: Array) -> None:
     bad = ~get_xp(trace).isfinite(trace)
-    diverged = bool(bad.any())
-    if not diverged and np.isfinite(row["loss"]):
+    diverged, held_out = bool(bad.any()), row.get("validation_loss", 0.0)
+    if not diverged and np.isfinite(row["loss"]) and np.isfinite(held_out):
         return
+    what = "loss" if diverged or np.isfinite(held_out) else "validation loss"
     step = int(bad.argmax()) + 1 if diverged else len(trace)
     model.params_.theta[...] = last_good
     raise DivergedError(
-        f"the loss became NaN or infinite at step {step} of {len(trace)} in epoch {row['epoch']} "
+        f"the {what} became NaN or infinite at step {step} of {len(trace)} in epoch {row['epoch']} "
         f"(update {(row['epoch'] - 1) * len(trace) + step} in all). The model holds the weights from before that "
         f"epoch. Try a smaller learning_rate (it is {model.learning_rate:g}) or rescale X"
     )

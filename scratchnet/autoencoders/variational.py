@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from math import log
 from typing import Any, ClassVar
 
-from scratchnet.autoencoders.base import BaseAutoencoder
+from scratchnet.autoencoders.base import EVALUATION_SEED, BaseAutoencoder
 from scratchnet.backend import Array, RandomState, Rng, get_xp, to_numpy
 from scratchnet.base import check_integer, check_number
 from scratchnet.nn import GaussianSample, kl_normal_entries
@@ -30,21 +30,13 @@ class VAE(BaseAutoencoder):
     hidden, n_latent, activation, likelihood, epochs, batch_size, learning_rate, optimizer, validation_fraction, \
 patience, random_state, dtype, backend, verbose
         As for :class:`~scratchnet.autoencoders.Autoencoder`.
-
-    Attributes set by ``fit``
-    -------------------------
-    active_units_ : int
-        Latents whose posterior mean has a variance above 0.01 over (up to 2000 of) the training samples.
     """
 
     beta: float = field(default=1.0, kw_only=True)
 
-    active_units_: int = field(init=False)
     sample_: GaussianSample = field(init=False)
 
     _outputs_per_latent: ClassVar[int] = 2
-    _saved_attributes: ClassVar[tuple[str, ...]] = (*BaseAutoencoder._saved_attributes, "active_units_")
-
     # -- one batch ----------------------------------------------------------------------------------------------------
     # c is the condition of a ConditionalVAE, (B, n_condition); in a VAE it is None, and [x | c] is x.
 
@@ -59,7 +51,7 @@ patience, random_state, dtype, backend, verbose
 
     def _forward(self, x: Array, c: Array | None, eps: Array | None) -> Array:
         h = self.encoder_.forward(_beside(x, c))
-        z = self.sample_.forward(h, self._noise(len(x)) if eps is None else eps)
+        z = self.sample_.forward(h, self._noise(len(x), self._draws) if eps is None else eps)
         return self.decoder_.forward(_beside(z, c))
 
     def _loss(self, x: Array, c: Array | None, eps: Array | None) -> Array:
@@ -72,9 +64,9 @@ patience, random_state, dtype, backend, verbose
         self.encoder_.backward(self.sample_.backward(dz, self.beta), need_dx=False)
         return self.params_.grad
 
-    def _noise(self, n: int) -> Array:
+    def _noise(self, n: int, rng: Rng) -> Array:
         """eps ~ N(0, I), (n, n_latent)."""
-        return self._rng.fill_normal(self._rng.xp.empty((n, self.n_latent), dtype=self.dtype))
+        return rng.fill_normal(rng.xp.empty((n, self.n_latent), dtype=self.dtype))
 
     # -- training -----------------------------------------------------------------------------------------------------
 
@@ -87,12 +79,11 @@ patience, random_state, dtype, backend, verbose
         check_number(self.beta, "beta", minimum=0)
 
     def _batch_gradient(self, *batch: Array) -> Array:
-        return self._gradient(*_with_condition(batch), None)
+        return self._gradient(*_with_condition(batch), self._noise(len(batch[0]), self._rng))
 
     def _evaluate(self, batch: tuple[Array, ...], noise: Rng) -> dict[str, Array]:
         x, c = _with_condition(batch)
-        eps = noise.fill_normal(get_xp(x).empty((len(x), self.n_latent), dtype=x.dtype))
-        output = self._forward(x, c, eps)
+        output = self._forward(x, c, self._noise(len(x), noise))
         mu, entries = self.sample_.mu, kl_normal_entries(self.sample_.mu, self.sample_.logvar)
         reconstruction, kl = self._likelihood.nll(output, x), entries.sum() / len(x)
         difference = self._likelihood.mean(output) - x
@@ -102,8 +93,8 @@ patience, random_state, dtype, backend, verbose
             "kl": kl,
             "mse": (difference * difference).mean(),
             "kl_per_latent": entries.mean(axis=0),
-            "mu": mu.mean(axis=0),
-            "mu_squared": (mu * mu).mean(axis=0),
+            "mu": mu.mean(axis=0, dtype="float64"),
+            "mu_squared": (mu.astype("float64") ** 2).mean(axis=0),
         }
 
     def _summarize(self, totals: dict[str, Any]) -> dict[str, Any]:
@@ -111,9 +102,16 @@ patience, random_state, dtype, backend, verbose
         kl_per_latent = to_numpy(totals.pop("kl_per_latent")).tolist()
         row = super()._summarize(totals)
         row["effective_beta"] = float(self.beta)
-        row["active_units"] = self.active_units_ = int((variance > ACTIVE_VARIANCE).sum())
+        row["active_units"] = int((variance > ACTIVE_VARIANCE).sum())
         row["kl_per_latent"] = kl_per_latent
         return row
+
+    @property
+    def active_units_(self) -> int:
+        """Latents whose posterior mean varies by more than 0.01 over (up to 2000 of) the training samples."""
+        if not self.history_:
+            raise ValueError("active_units_ is measured after an epoch, but the model has trained for none")
+        return self.history_[self.best_epoch_ - 1]["active_units"]
 
     # -- what comes out -----------------------------------------------------------------------------------------------
 
@@ -155,7 +153,7 @@ patience, random_state, dtype, backend, verbose
 
     def kl_per_latent(self, X: Any) -> Array:
         """KL(q(z_j|x) || N(0, 1)), mean over samples, (n_latent,) nats; near 0: the latent carries nothing."""
-        return self._mean_kl(self._check(X, dtype=self.dtype))
+        return self._kl_entries(self._check(X, dtype=self.dtype)).mean(axis=0)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean ELBO over samples, in nats; higher is better."""
@@ -172,15 +170,21 @@ patience, random_state, dtype, backend, verbose
         return self._map(lambda *batch: self._decode_mean(_beside(*batch)), *_present(z, c), width=self.n_features_in_)
 
     def _prior(self, n: int, random_state: RandomState) -> Array:
-        rng = self._rng if random_state is None else Rng(random_state, self._xp)
-        return rng.fill_normal(self._xp.empty((check_integer(n, "n"), self.n_latent), dtype=self.dtype))
+        self._check_is_fitted()
+        return self._noise(check_integer(n, "n"), self._draws if random_state is None else Rng(random_state, self._xp))
 
-    def _mean_kl(self, x: Array, c: Array | None = None) -> Array:
-        mu, sigma = self._posterior(x, c)
-        return kl_normal_entries(mu, 2 * get_xp(sigma).log(sigma)).mean(axis=0)
+    def _kl_entries(self, x: Array, c: Array | None = None) -> Array:
+        """KL(q(z_j|x) || N(0, 1)) of every sample and latent, (n, n_latent)."""
+        d = self.n_latent
+
+        def rows(*batch: Array) -> Array:
+            h = self.encoder_.forward(_beside(*batch))
+            return kl_normal_entries(h[:, :d], h[:, d:])
+
+        return self._map(rows, *_present(x, c), width=d)
 
     def _elbo(self, data: tuple[Array, ...], n_samples: int) -> Array:
-        noise, K = Rng(0, get_xp(data[0])), check_integer(n_samples, "n_samples")
+        noise, K = Rng(EVALUATION_SEED, get_xp(data[0])), check_integer(n_samples, "n_samples")
 
         def rows(x: Array, c: Array | None = None) -> Array:
             xp, h = get_xp(x), self.encoder_.forward(_beside(x, c))
@@ -193,7 +197,7 @@ patience, random_state, dtype, backend, verbose
         return self._map(rows, *data)
 
     def _log_likelihood(self, data: tuple[Array, ...], n_importance: int) -> Array:
-        noise, K = Rng(0, get_xp(data[0])), check_integer(n_importance, "n_importance")
+        noise, K = Rng(EVALUATION_SEED, get_xp(data[0])), check_integer(n_importance, "n_importance")
 
         def rows(x: Array, c: Array | None = None) -> Array:
             xp, h = get_xp(x), self.encoder_.forward(_beside(x, c))

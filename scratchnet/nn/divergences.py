@@ -8,35 +8,40 @@ from __future__ import annotations
 
 from typing import Any
 
-from scratchnet.backend import Array, get_xp
+from scratchnet.backend import Array, Module, get_xp
 
 
 def kl_discrete(p: Array, q: Array) -> Array:
     """sum_i p_i log(p_i / q_i) for probabilities p, q (..., k); a term with p_i = 0 is 0, one with q_i = 0 < p_i
     infinite."""
     xp = get_xp(p, q)
-    _check_simplex(p, q)
-    positive = p > 0
-    ratio = xp.where(positive, p, 1) / xp.where(positive & (q > 0), q, 1)
-    terms = xp.where(positive, p * xp.log(ratio), 0)
-    return _mean_over_batch(xp.where(positive & (q <= 0), xp.inf, terms))
+    _check_same(p, q)
+    return _mean_over_batch(_p_log_ratio(xp, p, q))
 
 
 def kl_discrete_grad(p: Array, q: Array) -> tuple[Array, Array]:
     """(4.1)  (dKL/dp, dKL/dq) = (log(p / q) + 1, -p / q) / B, entries taken as free (not held to sum 1); p, q > 0."""
     xp = get_xp(p, q)
-    _check_simplex(p, q)
+    _check_same(p, q)
     B = _batch(p)
     return (xp.log(p / q) + 1) / B, -p / q / B
 
 
 def kl_bernoulli(p: Array, q: Array) -> Array:
-    """sum_j p_j log(p_j / q_j) + (1 - p_j) log((1 - p_j) / (1 - q_j)) for probabilities p, q in (0, 1).
+    """sum_j p_j log(p_j / q_j) + (1 - p_j) log((1 - p_j) / (1 - q_j)) for probabilities p, q in [0, 1].
 
     The sparsity penalty of an autoencoder is this with p = rho, the wanted mean activation.
     """
     xp = get_xp(p, q)
-    return _mean_over_batch(p * xp.log(p / q) + (1 - p) * (xp.log1p(-p) - xp.log1p(-q)))
+    _check_same(p, q)
+    return _mean_over_batch(_p_log_ratio(xp, p, q) + _p_log_ratio(xp, 1 - p, 1 - q))
+
+
+def _p_log_ratio(xp: Module, p: Array, q: Array) -> Array:
+    """p log(p / q) entry by entry: 0 where p is 0, infinite where only q is."""
+    positive = p > 0
+    terms = p * (xp.log(xp.where(positive, p, 1)) - xp.log(xp.where(q > 0, q, 1)))
+    return xp.where(positive & (q <= 0), xp.inf, terms)
 
 
 def kl_bernoulli_grad(p: Array, q: Array) -> tuple[Array, Array]:
@@ -92,12 +97,13 @@ def _normal_parts(mu: Array, logvar: Array, mu2: Array | None, logvar2: Array | 
     if mu2 is None or logvar2 is None:
         raise ValueError("give both mu2 and logvar2, or neither (the prior N(0, I))")
     xp = get_xp(mu, logvar, mu2, logvar2)
+    _check_same(mu, mu2)
     return mu - mu2, logvar - logvar2, xp.exp(-logvar2)
 
 
-def _check_simplex(p: Array, q: Array) -> None:
+def _check_same(p: Array, q: Array) -> None:
     if p.shape != q.shape:
-        raise ValueError(f"p and q must have the same shape, got {tuple(p.shape)} and {tuple(q.shape)}")
+        raise ValueError(f"two distributions must have the same shape, got {tuple(p.shape)} and {tuple(q.shape)}")
 
 
 def _batch(a: Array) -> int:

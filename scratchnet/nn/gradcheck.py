@@ -39,7 +39,7 @@ class GradientReport:
     max_error : float
         The largest error (NaN counts as infinite); 0 if there are no rows.
     ok : bool
-        Something was checked, and every error is below ``tolerance``.
+        Everything could be checked, and every error is below ``tolerance``.
     """
 
     rows: list[GradientRow]
@@ -52,7 +52,7 @@ class GradientReport:
 
     @property
     def ok(self) -> bool:
-        return bool(self.rows) and self.max_error < self.tolerance
+        return bool(self.rows) and not self.kinks and self.max_error < self.tolerance
 
     def __str__(self) -> str:
         width = max([len(row.name) for row in self.rows] + [len(name) for name in self.kinks] + [9])
@@ -114,20 +114,23 @@ def check_gradient(
     if center != float(loss()) and isfinite(center):
         raise ValueError("loss() gave two different values at the same point: draw its noise once, outside")
     xp, rng, report = get_xp(theta), np.random.default_rng(seed), GradientReport([], [], tolerance)
-    for name, s in params.slices.items():
-        for label, directions in _directions(name, params.views[name][0].shape, per_entry, rng):
-            for r in directions:
-                found = _derivative(_along(loss, params, s, theta[s].copy(), xp.asarray(r)), center, tolerance)
-                params.theta[s] = theta[s]
-                if found is not None:
-                    break
-            else:
-                report.kinks.append(label)
-                continue
-            numeric, noise = found
-            exact = float(to_numpy(analytic[s]) @ r)
-            scale = max(abs(numeric), abs(exact), noise / tolerance)
-            report.rows.append(GradientRow(label, numeric, exact, abs(numeric - exact) / scale if scale else 0.0))
+    try:
+        for name, s in params.slices.items():
+            for label, directions in _directions(name, params.views[name][0].shape, per_entry, rng):
+                for r in directions:
+                    found = _derivative(_along(loss, params, s, theta[s].copy(), xp.asarray(r)), center, tolerance)
+                    params.theta[s] = theta[s]
+                    if found is not None:
+                        break
+                else:
+                    report.kinks.append(label)
+                    continue
+                numeric, noise = found
+                exact = float(to_numpy(analytic[s]) @ r)
+                scale = max(abs(numeric), abs(exact), noise / tolerance)
+                report.rows.append(GradientRow(label, numeric, exact, abs(numeric - exact) / scale if scale else 0.0))
+    finally:
+        params.theta[...] = theta
     return report
 
 

@@ -3,7 +3,9 @@
 Who owns which array, once for all layers:
 
 - ``forward`` and ``backward`` never write into what they are given.
-- What they return belongs to the layer and lives until its next call of the same method: copy it to keep it.
+- What they return belongs to the layer and lives until its next call of the same method: copy it to keep it. Do not
+  write into it either (ReLU, Sigmoid and Tanh need their y again); a Dense is the exception, and ``out=`` of a loss
+  gradient may be its y.
 - ``backward`` uses what the *last* ``forward`` kept, so one layer object stands in one place of one model.
 - Gradients of parameters are overwritten, not added to; there is nothing to reset between steps.
 
@@ -121,7 +123,7 @@ class Dense(Layer):
 
 
 class Activation(Layer):
-    """An elementwise function; y and dx have the shape of x."""
+    """A layer without parameters; y and dx have the shape of x."""
 
     def _like(self, name: str, a: Array) -> Array:
         return self._buffer(name, a.shape, a)
@@ -244,7 +246,8 @@ class Sequential(Layer):
     def __init__(self, *layers: Layer) -> None:
         if not layers:
             raise ValueError("Sequential needs at least one layer")
-        if len({id(layer) for layer in layers}) < len(layers):
+        leaves = [id(leaf) for layer in layers for leaf in _leaves(layer)]
+        if len(set(leaves)) < len(leaves):
             raise ValueError("the same layer object stands twice in this Sequential; make one object for each place")
         for i, j in pairwise(i for i, layer in enumerate(layers) if not isinstance(layer, Activation)):
             a, b = layers[i], layers[j]
@@ -272,6 +275,11 @@ class Sequential(Layer):
 
     def __repr__(self) -> str:
         return f"Sequential({', '.join(map(repr, self.layers))})"
+
+
+def _leaves(layer: Layer) -> list[Layer]:
+    """The layers inside nested Sequentials."""
+    return [leaf for part in layer.layers for leaf in _leaves(part)] if isinstance(layer, Sequential) else [layer]
 
 
 def sigmoid(x: Array, out: Array | None = None) -> Array:

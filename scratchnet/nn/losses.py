@@ -7,7 +7,8 @@ as 0-d arrays, so that nothing waits for a device; ``float(...)`` is the caller'
 The two that are likelihoods also come row by row, ``*_rows`` (B,): the per-sample numbers of an ELBO.
 
 In all of them ``prediction`` and ``target`` have shape (B, d); gradients are with respect to ``prediction`` and are
-written into ``out`` where it is given.
+written into ``out`` where it is given. ``out`` may be ``prediction`` itself, if the layer it came from does not need it
+again: a Dense does not.
 """
 
 from __future__ import annotations
@@ -104,6 +105,10 @@ def _pair(prediction: Array, target: Array) -> Module:
         raise ValueError(
             f"prediction and target must have the same shape (B, d), got {tuple(prediction.shape)} and "
             f"{tuple(target.shape)}"
+        )
+    if prediction.dtype.kind != "f":
+        raise TypeError(
+            f"prediction must be float32 or float64, got {prediction.dtype}; whole numbers would wrap around"
         )
     if len(prediction) == 0:
         raise ValueError("empty batch: prediction has 0 rows, and a mean over no samples is undefined")

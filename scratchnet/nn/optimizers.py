@@ -22,7 +22,8 @@ class Optimizer(ABC):
             raise ValueError(f"learning_rate={learning_rate} must be above 0")
         self.params, self.learning_rate = params, learning_rate
         xp = get_xp(params.theta)
-        self._block = min(_BLOCK, params.theta.size) if xp is np else params.theta.size  # a device has no such cache
+        size = max(1, params.theta.size)
+        self._block = min(_BLOCK, size) if xp is np else size  # a device has no such cache
         self._tmp = xp.empty_like(params.theta[: self._block])
 
     @abstractmethod

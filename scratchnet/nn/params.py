@@ -66,6 +66,10 @@ class Params:
             params.views[name][0][...] = a
         return params
 
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The declared parameters' shapes, known before anything is allocated."""
+        return {name: shape for name, (shape, _) in self._declared.items()}
+
     def names(self) -> list[str]:
         """The parameters' names in the order they stand in ``theta``."""
         return list(self._declared)

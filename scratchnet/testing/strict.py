@@ -72,7 +72,7 @@ def _read_names() -> dict[str, frozenset[str]]:
 
 _NAMES = _read_names()
 _NOT_IN_CUPY = frozenset({"where", "initial", "subok", "like", "signature", "device", "mode"})  # keyword arguments
-_WAITS = frozenset({"nonzero", "argwhere", "flatnonzero", "unique", "count_nonzero_host", "extract", "array_equal"})
+_WAITS = frozenset({"nonzero", "argwhere", "flatnonzero", "unique", "extract", "array_equal"})
 _FROM_HOST = frozenset({"array", "asarray", "ascontiguousarray"})  # the explicit ways to the device
 
 

@@ -6,9 +6,8 @@ from typing import Any
 
 from scratchnet.autoencoders.latent.densities import GaussianDensity
 from scratchnet.autoencoders.variational import VAE
-from scratchnet.backend import Array, get_xp
+from scratchnet.backend import Array
 from scratchnet.base import check_choice
-from scratchnet.nn import kl_normal_entries
 
 KINDS = ("elbo", "error", "kl", "mahalanobis", "typicality")
 
@@ -45,8 +44,7 @@ def outlier_scores(model: Any, X: Any, kind: str = "error", *, reference: Any = 
     if kind == "typicality":
         return abs(model.elbo(X) - model.elbo(reference).mean())
     if kind == "kl":
-        mu, sigma = model.posterior(X)
-        return kl_normal_entries(mu, 2 * get_xp(sigma).log(sigma)).sum(axis=1)
+        return model._kl_entries(model._check(X, dtype=model.dtype)).sum(axis=1)
     density = GaussianDensity().fit(model.transform(reference))
     at_mean = density.log_density(density.mean_[None, :])
     return 2 * (at_mean - density.log_density(model.transform(X)))
