@@ -15,10 +15,7 @@ from scratchnet import blocks
 from scratchnet.cluster.geometry import Euclidean, scores
 from scratchnet.cluster.lloyd import Lloyd, cluster_sums
 
-_ROWS = (
-    2048  # rows of a block: few enough for those measured again to stay in the cache, many enough to be worth a call
-)
-_TIGHTEN_FROM = 32  # clusters from which it pays to measure the distance to the own centre first
+_ROWS = 2048  # of a block: those measured again stay in the cache, and are still many enough to be worth a call
 
 
 class BoundedLloyd(Lloyd):
@@ -104,7 +101,7 @@ class _Measure:
         eps = np.finfo(c.dtype).eps
         self.geometry, self.c, self.way, self.farthest = geometry, c, way, farthest
         self.c_size = (c**2).sum(axis=1)
-        self.slack, self.margin, self.tie = 16 * eps, 8 * eps * farthest, 4 * eps
+        self.slack, self.margin, self.tie = (16 + c.shape[1] ** 0.5) * eps, 8 * eps * farthest, 4 * eps
 
     def block(
         self,
@@ -124,19 +121,13 @@ class _Measure:
         at_least = (lower[rows] - self.way).min(axis=1)
         others[rows] = at_least + self.farthest
         doubtful = at_most[rows] >= at_least
-        rows, at_least = rows[doubtful], at_least[doubtful]
-        if len(rows) > len(x) // 2 and len(self.c) < _TIGHTEN_FROM:
+        rows = rows[doubtful]
+        if len(rows) > len(x) // 2:
             self.all(x, size, labels, lower, upper, others)  # cheaper than picking rows
-            return
-        x, size, own = x[rows], size[rows], labels[rows]
-        x -= self.geometry.origin
-        if len(self.c) >= _TIGHTEN_FROM:
-            distance = self._to_own(x, size, own)
-            upper[rows] = distance - self.way[own]
-            doubtful = distance + self.margin >= at_least
-            rows, x, size, own = rows[doubtful], x[doubtful], size[doubtful], own[doubtful]
-        if len(rows):
-            labels[rows], lower[rows], upper[rows], others[rows] = self._nearest(x, size, own)
+        elif len(rows):
+            x = x[rows]
+            x -= self.geometry.origin
+            labels[rows], lower[rows], upper[rows], others[rows] = self._nearest(x, size[rows], labels[rows])
 
     def all(
         self,
@@ -149,15 +140,6 @@ class _Measure:
     ) -> None:
         """Measure all distances of a block."""
         labels[...], lower[...], upper[...], others[...] = self._nearest(self.geometry.local(x), size, labels)
-
-    def _to_own(self, x: np.ndarray, size: np.ndarray, own: np.ndarray) -> np.ndarray:
-        """An upper bound on |x - c|, hardly above it, for the own centre of each row."""
-        c_size = self.c_size[own]
-        d = np.einsum("ij,ij->i", x, self.c[own])
-        d *= -2
-        d += size + c_size
-        d += self.slack * (size + c_size)
-        return np.sqrt(np.maximum(d, 0, out=d), out=d)
 
     def _nearest(
         self, x: np.ndarray, size: np.ndarray, own: np.ndarray
