@@ -39,7 +39,7 @@ PALETTE = (
 """Ten colours for classes, found by a search that pushes the two most similar ones apart: at least 0.13 in OKLab, to
 the usual eye and as protanopes and deuteranopes see them; none too light for white paper or too dark for black."""
 
-INK, FAINT, GREY = "#24292f", "#d4d9df", "#858d96"  # text and axes; grid lines; points without a class
+INK, PAPER, FAINT, GREY = "#24292f", "#fefefe", "#d4d9df", "#858d96"  # text, its ground, grid lines, unlabelled points
 WIDTH = 6.4  # inches
 
 _STYLE: dict[str, Any] = {
@@ -169,8 +169,8 @@ def scatter(
 
 
 def _name(ax: Axes, place: np.ndarray, name: str) -> None:
-    box = {"boxstyle": "round,pad=0.18", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
-    look = {"fontsize": 9, "fontweight": "bold", "color": "black", "parse_math": False, "bbox": box}
+    box = {"boxstyle": "round,pad=0.18", "facecolor": PAPER, "edgecolor": "none", "alpha": 0.8}
+    look = {"fontsize": 9, "fontweight": "bold", "color": INK, "parse_math": False, "bbox": box}
     ax.annotate(name, (float(place[0]), float(place[1])), ha="center", va="center", **look)
 
 
@@ -376,24 +376,17 @@ def curves(
     ylabel: str,
     ax: Axes | None = None,
     title: str | None = None,
-    log: str = "",
+    log_x: bool = False,
 ) -> Figure:
-    """One line a name over the same x, with markers where there are few points. ``log`` names logarithmic axes."""
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-
+    """One line a name over the same x, with markers where there are few points. ``log_x`` spaces x logarithmically."""
     fig, ax = _axes(ax)
     for (name, y), color in zip(lines.items(), colors(len(lines)), strict=True):
         ax.plot(to_numpy(x), to_numpy(y), label=name, color=color, marker="o" if len(x) <= 20 else None)
-    if "x" in log:
+    if log_x:
         ax.set_xscale("log")
         if len(x) <= 12:
             ax.set_xticks(x, [f"{v:g}" for v in x])
             ax.minorticks_off()
-    if "y" in log:
-        ax.set_yscale("log")
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
-        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        ax.yaxis.set_minor_formatter(NullFormatter())
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.grid(visible=True, axis="y")
     if len(lines) > 1:

@@ -218,7 +218,7 @@ def test_manifold_grid_grows_upwards():
 
 def test_curves_bars_distributions(xp, rng):
     y = asarray(np.array([1.0, 2.0, 4.0]))
-    figure = drawn(plots.curves([1, 10, 100], {"a": y, "b": 2 * y}, xlabel="x (s)", ylabel="y (m)", log="xy"))
+    figure = drawn(plots.curves([1, 10, 100], {"a": y, "b": 2 * y}, xlabel="x (s)", ylabel="y (m)", log_x=True))
     assert [line.get_label() for line in figure.axes[0].lines] == ["a", "b"]
     np.testing.assert_allclose(figure.axes[0].lines[1].get_ydata(), [2.0, 4.0, 8.0])
     figure = drawn(plots.bars(y, xlabel="latent", ylabel="KL (nats)"))

@@ -139,7 +139,7 @@ def _sizes(data: TourData, models: dict[int, Autoencoder]) -> Section:
         Picture(
             plots.curves(
                 list(models), {"autoencoder": ae, "PCA": flat_errors}, xlabel="numbers in the code",
-                ylabel="held-out error (MSE)", log="xy",
+                ylabel="held-out error (MSE)", log_x=True,
             ),
             "Held-out squared error against the size of the code, for the autoencoder and for PCA; both fall.",
         )
@@ -204,7 +204,6 @@ def _linear(data: TourData, model: Autoencoder, errors: list[float]) -> Section:
                     {"linear autoencoder": errors, "PCA": [floor] * len(errors)},
                     xlabel="epoch",
                     ylabel="held-out error (MSE)",
-                    log="y",
                 ),
                 "Held-out error of a linear autoencoder over the epochs, falling to the level line of PCA's error.",
             )

@@ -11,7 +11,7 @@ import numpy as np
 from scratchnet.backend import Array, Rng, asarray, to_numpy
 from scratchnet.base import check_array
 from scratchnet.datasets import load_fashion_mnist, load_mnist
-from scratchnet.distances import squared_distances
+from scratchnet.neighbors import nearest_neighbors
 
 _MOST_ROWS, _LEAST_ROWS = (
     10_000,
@@ -166,6 +166,5 @@ def mse(A: Array, B: Array) -> float:
 
 def nearest(X: Array, known: Array) -> tuple[np.ndarray, np.ndarray]:
     """For each row of X the number of its nearest row of ``known``, and the mean squared difference to it."""
-    d = squared_distances(X, known)
-    rows = d.argmin(axis=1)
-    return to_numpy(rows), to_numpy(d.min(axis=1)) / X.shape[1]
+    rows, distances = nearest_neighbors(X, 1, known)
+    return to_numpy(rows)[:, 0], to_numpy(distances)[:, 0] ** 2 / X.shape[1]

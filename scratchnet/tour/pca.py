@@ -226,7 +226,7 @@ def _denoising(data: TourData, pca: PCA, seed: int) -> Section:
                 {"projected": errors, "noisy input": [before] * len(widths)},
                 xlabel="components kept",
                 ylabel="error against the clean data (MSE)",
-                log="x",
+                log_x=True,
             ),
             "Error of noisy data projected onto the first components, against their number: a curve with a minimum, "
             "and the error of the noisy data themselves as a level line.",

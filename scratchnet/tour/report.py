@@ -46,7 +46,8 @@ class Number:
     def __format__(self, spec: str) -> str:
         if self.value is None or isinstance(self.value, str):
             return self.value or "–"
-        return format(self.value, spec or ("," if isinstance(self.value, int) else self.format))
+        text = format(self.value, spec or ("," if isinstance(self.value, int) else self.format))
+        return text.replace("-", "−")
 
     def __str__(self) -> str:
         return format(self, "")
@@ -239,7 +240,9 @@ def to_svg(figure: Any, prefix: str, alt: str) -> str:
     text = text.replace("url(#", f"url(#{prefix}-").replace('href="#', f'href="#{prefix}-')
     for i, color in enumerate(plots.PALETTE):
         text = text.replace(color, f"var(--class-{i})")
-    text = text.replace(plots.INK, "var(--ink)").replace(plots.FAINT, "var(--line)")
+    text = (
+        text.replace(plots.INK, "var(--ink)").replace(plots.FAINT, "var(--line)").replace(plots.PAPER, "var(--paper)")
+    )
     text = text.replace("font-family: 'DejaVu Sans'; ", "")
     width, height = (round(float(v), 1) for v in re.findall(r'viewBox="0 0 (\S+) (\S+)"', text)[0])
     opening = (

@@ -17,7 +17,9 @@ from scratchnet.tour.data import TourData
 from scratchnet.tour.report import Chapter, LeftOut, Number, Picture, Section, Table, Tell
 
 N, N_ITER = 1000, 600  # exact t-SNE costs n² an iteration
-N_SMALL, N_ITER_SMALL, RATE_SMALL = 400, 500, 10.0
+N_SMALL, N_ITER_SMALL = 400, 500
+# with few points at a high perplexity, exaggerated attraction would pull everything into one place
+GENTLE: dict[str, Any] = {"early_exaggeration": 1.0, "learning_rate": 20.0}
 NEIGHBORS = 12  # for trustworthiness
 EXAGGERATION = 4.0  # of the paper; 12, the default, is made for more points
 IMPORT = "from scratchnet.manifold import TSNE"
@@ -33,7 +35,7 @@ def _run(data: TourData, seed: int, tell: Tell) -> Iterator[Section | LeftOut]:
 
 
 def _embed(X: Array, tell: Tell, **parameters: Any) -> TSNE:
-    model = TSNE(early_exaggeration=EXAGGERATION, learning_rate=RATE_SMALL, max_iter=N_ITER_SMALL, **parameters)
+    model = TSNE(**GENTLE, max_iter=N_ITER_SMALL, **parameters)
     for state in model.steps(X):
         if state.iteration % 50 == 0:
             tell(f"TSNE, iteration {state.iteration} of {model.max_iter}")
@@ -43,9 +45,7 @@ def _embed(X: Array, tell: Tell, **parameters: Any) -> TSNE:
 def _descent(data: TourData, seed: int, tell: Tell) -> tuple[Array, Section]:
     X = data.X[:N]
     y = None if data.y is None else data.y[: len(X)]
-    model = TSNE(
-        perplexity=min(30.0, (len(X) - 1) / 3), early_exaggeration=EXAGGERATION, max_iter=N_ITER, random_state=seed
-    )
+    model = TSNE(perplexity=min(30.0, len(X) / 15), early_exaggeration=EXAGGERATION, max_iter=N_ITER, random_state=seed)
     snapshots, iterations, kl, shown = {}, [], [], (0, 15, 25, 150, 175, N_ITER)
     for state in model.steps(X):
         if state.iteration % 25 == 0:
@@ -206,8 +206,7 @@ def _perplexity(data: TourData, seed: int, tell: Tell) -> Section:
         code=data.code(
             "from scratchnet import plots\n" + IMPORT,
             f"for perplexity in {tuple(values)}:",
-            f"    tsne = TSNE(perplexity=perplexity, early_exaggeration={EXAGGERATION:g}, "
-            f"learning_rate={RATE_SMALL:g})",
+            "    tsne = TSNE(perplexity=perplexity, early_exaggeration=1, learning_rate=20)",
             f"    Y = tsne.fit_transform(X[:{N_SMALL}])",
             f'    plots.scatter(Y, y[:{N_SMALL}]).savefig(f"perplexity-{{perplexity}}.png")',
         ),
@@ -223,7 +222,7 @@ def _neighbour_gap(Y: Array) -> float:
 def _tail(data: TourData, seed: int, tell: Tell) -> Section:
     X = data.X[:N_SMALL]
     y = None if data.y is None else data.y[: len(X)]
-    perplexity = min(30.0, (len(X) - 1) / 3)
+    perplexity = min(30.0, len(X) / 15)
     fig, axes = plots.figure(1, 2, size=(plots.WIDTH, 3.4))
     numbers, keys = {}, {}
     kinds = {"gauss": ("nearly Gaussian tail (dof 100)", 100.0), "student": ("Student's t (dof 1)", 1.0)}
@@ -268,7 +267,7 @@ def _tail(data: TourData, seed: int, tell: Tell) -> Section:
         code=data.code(
             "from scratchnet import plots\n" + IMPORT,
             "for dof in (100.0, 1.0):",
-            f"    tsne = TSNE(dof=dof, early_exaggeration={EXAGGERATION:g}, learning_rate={RATE_SMALL:g})",
+            "    tsne = TSNE(dof=dof, early_exaggeration=1, learning_rate=20)",
             f"    Y = tsne.fit_transform(X[:{N_SMALL}])",
             f'    plots.scatter(Y, y[:{N_SMALL}]).savefig(f"dof-{{dof}}.png")',
         ),
