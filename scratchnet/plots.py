@@ -334,29 +334,24 @@ def reconstructions(
 
 @_styled
 def manifold_grid(
-    images: Any,
-    coordinates: Sequence[float],
-    *,
-    shape: tuple[int, int] | None = None,
-    axis_labels: tuple[str, str] = ("z₁", "z₂"),
+    images: Any, codes: Any, *, shape: tuple[int, int] | None = None, axis_labels: tuple[str, str] = ("z₁", "z₂")
 ) -> Figure:
-    """Decoded images at the points of a square grid of the latent plane, (m * m, n_features).
+    """Decoded images (m * m, n_features) at the places of their codes (m * m, 2), which are a square grid of the plane.
 
-    ``coordinates`` (m,) are the values of both latents, rising; image i * m + j belongs to z = (coordinates[j],
-    coordinates[i]) and stands there, so the second latent grows upwards.
+    Row by row from the top left, as ``latent.manifold_grid`` makes codes: the first latent grows to the right, the
+    second one upwards. The axes show the codes' values, which need not be evenly spaced.
     """
-    m = len(coordinates)
-    stack = as_images(images, shape)
-    if len(stack) != m * m:
-        raise ValueError(f"images holds {len(stack)} images, but {m} coordinates make a grid of {m * m}")
+    stack, places = as_images(images, shape), to_numpy(codes)
+    m = round(sqrt(len(places)))
+    if places.shape != (m * m, 2) or len(stack) != m * m:
+        raise ValueError(f"codes of shape {places.shape} and {len(stack)} images are no square grid of the plane")
     fig, axes = figure(size=(5.6, 5.5))
     ax = axes[0, 0]
-    upright = stack.reshape(m, m, *stack.shape[1:])[::-1].reshape(stack.shape)
-    image_grid(upright, n_columns=m, gap=0, ax=ax)
+    image_grid(stack, n_columns=m, gap=0, ax=ax)
     height, width = stack.shape[1:]
     marks = np.unique(np.linspace(0, m - 1, min(m, 5)).round().astype(int))
-    ax.set_xticks(marks * width + (width - 1) / 2, [f"{coordinates[j]:.1f}" for j in marks])
-    ax.set_yticks((m - 1 - marks) * height + (height - 1) / 2, [f"{coordinates[j]:.1f}" for j in marks])
+    ax.set_xticks(marks * width + (width - 1) / 2, [f"{v:.1f}" for v in places[marks, 0]])
+    ax.set_yticks(marks * height + (height - 1) / 2, [f"{v:.1f}" for v in places[marks * m, 1]])
     ax.tick_params(length=3, top=False, labeltop=False, bottom=True, labelbottom=True)
     ax.set(xlabel=axis_labels[0], ylabel=axis_labels[1])
     return fig

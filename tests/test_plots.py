@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from scratchnet import plots
-from scratchnet.autoencoders import Autoencoder
+from scratchnet.autoencoders import Autoencoder, latent
 from scratchnet.autoencoders.history import History
 from scratchnet.backend import asarray
 from scratchnet.cluster import KMeans
@@ -195,20 +195,18 @@ def test_reconstructions_are_rows(xp, rng):
     assert canvas.shape[:2] == (3 * 4 - 1, 4 * 4 - 1)
 
 
-def test_manifold_grid_grows_upwards():
-    marks = [-1.0, 0.0, 1.0]
-    images = np.zeros((9, 4))
-    images[6:9] = 1.0  # the largest second coordinate
-    figure = drawn(plots.manifold_grid(images, marks))
-    canvas = np.asarray(figure.axes[0].images[0].get_array())[..., 0]
-    assert canvas[:2].min() == 1.0
-    assert canvas[2:].max() == 0.0
-    labels = [t.get_text() for t in figure.axes[0].get_yticklabels()]
-    assert labels == ["-1.0", "0.0", "1.0"]
-    places = figure.axes[0].get_yticks()
-    assert places[0] > places[-1]  # row numbers grow downwards
-    with pytest.raises(ValueError, match="a grid of 16"):
-        plots.manifold_grid(images, [0.0, 1.0, 2.0, 3.0])
+def test_manifold_grid_puts_images_at_their_codes():
+    codes = latent.manifold_grid(3)
+    images = np.repeat((codes[:, 1] > 0.5) & (codes[:, 0] < 0), 4).reshape(9, 4).astype(float)  # the top left
+    figure = drawn(plots.manifold_grid(images, codes))
+    ax = figure.axes[0]
+    canvas = np.asarray(ax.images[0].get_array())[..., 0]
+    assert canvas[:2, :2].min() == 1.0
+    assert canvas.sum() == 4
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["-2.1", "0.0", "2.1"]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["2.1", "0.0", "-2.1"]  # rows grow downwards
+    with pytest.raises(ValueError, match="are no square grid"):
+        plots.manifold_grid(images[:8], codes)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -12,12 +12,13 @@ from scratchnet.autoencoders import Autoencoder
 from scratchnet.backend import Array, asarray, get_xp, to_numpy
 from scratchnet.decomposition import PCA
 from scratchnet.metrics import knn_accuracy
-from scratchnet.tour.autoencoder_codes import IMPORT, clusters, generation, strange_input, walk
+from scratchnet.tour.autoencoder_codes import clusters, generation, strange_input, walk
 from scratchnet.tour.data import TourData, first_of_each, mse
 from scratchnet.tour.report import Chapter, LeftOut, Number, Picture, Section, Table, Tell
 from scratchnet.tour.training import Trainings
 
 EPOCHS = 20
+IMPORT = "from scratchnet.autoencoders import Autoencoder"
 
 
 def _run(data: TourData, seed: int, tell: Tell) -> Iterator[Section | LeftOut]:
@@ -97,7 +98,7 @@ def _training(data: TourData, model: Autoencoder, unrolled: Unrolled) -> Section
         numbers={
             "weights": Number("weights and biases", int(n_weights)),
             "epochs": Number("epochs", EPOCHS),
-            "train": Number("loss on training data (the first 2,000)", last["loss"], "nats/sample", ".1f"),
+            "train": Number("loss on training data", last["loss"], "nats/sample", ".1f"),
             "test": Number("loss on held-out data", last["validation_loss"], "nats/sample", ".1f"),
             "before": Number("held-out error, untrained", _error(untrained, data), "MSE", ".4f"),
             "after": Number("held-out error, trained", _error(model, data), "MSE", ".4f"),

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from scratchnet import plots
-from scratchnet.autoencoders import Autoencoder
-from scratchnet.backend import Array, Rng, asarray, get_xp, to_numpy
+from scratchnet.autoencoders import Autoencoder, latent
+from scratchnet.backend import Array, Rng, asarray, to_numpy
 from scratchnet.cluster import KMeans
 from scratchnet.metrics import auroc, clustering_accuracy, normalized_mutual_info
 from scratchnet.tour.data import TourData, nearest
 from scratchnet.tour.report import LeftOut, Number, Picture, Section, Table, Tell
 
-IMPORT = "from scratchnet.autoencoders import Autoencoder"
+IMPORT = "from scratchnet.autoencoders import Autoencoder, latent"
 FIT = "model = Autoencoder(hidden=(128,), n_latent=32, verbose=1).fit(X)"
 
 
@@ -34,11 +34,10 @@ def walk(data: TourData, model: Autoencoder, seed: int) -> Section:
     blend_gap, code_gap = nearest(blended, data.X)[1].mean(), nearest(decoded, data.X)[1].mean()
     pictures = []
     if data.shape:
-        steps = [i / 9 for i in range(10)]
-        rows, xp = [], get_xp(A)
+        rows = []
         for i in range(2):
-            rows.append(xp.stack([(1 - t) * A[i] + t * B[i] for t in steps]))
-            rows.append(model.inverse_transform(xp.stack([(1 - t) * za[i] + t * zb[i] for t in steps])))
+            rows.append(latent.interpolate(A[i], B[i]))
+            rows.append(model.inverse_transform(latent.interpolate(za[i], zb[i])))
         pictures = [
             Picture(
                 plots.reconstructions(*rows, labels=["pixels", "code"] * 2, shape=data.shape),
@@ -77,68 +76,67 @@ def walk(data: TourData, model: Autoencoder, seed: int) -> Section:
         code=data.code(
             IMPORT,
             FIT,
-            "za, zb = model.transform(X[:1]), model.transform(X[1:2])",
-            "images = [model.inverse_transform((1 - t / 9) * za + t / 9 * zb) for t in range(10)]",
+            "Z = model.transform(X[:2])",
+            "images = model.inverse_transform(latent.interpolate(Z[0], Z[1]))",
         ),
     )
 
 
 def generation(data: TourData, model: Autoencoder, seed: int) -> Section:
     Z = model.transform(data.X)
-    mean, sd = Z.mean(axis=0), Z.std(axis=0)
-    noise = asarray(Rng(seed).host.standard_normal((500, Z.shape[1])).astype(np.float32))
-    fitted = model.inverse_transform(mean + sd * noise)
-    length = ((noise**2).sum(axis=1) ** 0.5)[:, None]
-    far = model.inverse_transform(mean + 4 * Z.shape[1] ** 0.5 * sd * noise / length)
+    codes: dict[str, Array] = {}
+    for kind in ("diagonal", "full"):
+        codes[kind] = latent.GaussianDensity(kind).fit(Z).sample(500, random_state=seed)
+    codes["far"] = Z.mean(axis=0) + 4 * (codes["diagonal"] - Z.mean(axis=0))
+    images = {kind: model.inverse_transform(z) for kind, z in codes.items()}
     real_gap = nearest(model.reconstruct(data.X_test[:500]), data.X)[1].mean()
-    gaps = [nearest(images, data.X)[1].mean() for images in (fitted, far)]
+    gaps = {kind: nearest(x, data.X)[1].mean() for kind, x in images.items()}
     correlation = np.abs(np.atleast_2d(np.corrcoef(to_numpy(Z).astype(np.float64), rowvar=False)))
     np.fill_diagonal(correlation, 0)
     pictures = []
     if data.shape:
-        rows = [data.X_test[:10], fitted[:10], fitted[10:20], far[:10], far[10:20]]
+        rows = [model.reconstruct(data.X_test[:10]), *(x[:10] for x in images.values())]
         pictures = [
             Picture(
-                plots.reconstructions(
-                    *rows, labels=["real", "Gaussian", "", "far away", ""], shape=data.shape
-                ),
-                "A row of real images, two rows decoded from codes drawn from a Gaussian that was fitted to the "
-                "codes, and two rows decoded from codes four times as far out.",
+                plots.reconstructions(*rows, labels=["real codes", "diagonal", "full", "far out"], shape=data.shape),
+                "Four rows of images: decoded from the codes of real images; from codes drawn from a Gaussian with "
+                "independent latents; from a Gaussian with correlated ones; and from codes four times as far out.",
             )
-        ]  # fmt: skip
+        ]
     return Section(
         "generation",
         says="""<p>Any point of the latent space can be decoded. To draw new samples one needs to know where the
-            codes are; the simplest guess is a Gaussian with the mean and the standard deviation of each latent, as
-            if latents knew nothing of each other.</p>""",
+            codes are. The simplest guess is a Gaussian fitted to each latent by itself; the next one a Gaussian
+            with all correlations.</p>""",
         pictures=pictures,
         numbers={
             "real": Number("reconstructions: squared distance to the nearest training sample", real_gap, "MSE", ".4f"),
-            "fitted": Number("decoded from the fitted Gaussian: the same", gaps[0], "MSE", ".4f"),
-            "far": Number("decoded from four times as far out: the same", gaps[1], "MSE", ".4f"),
+            "diagonal": Number("decoded draws, independent latents: the same", gaps["diagonal"], "MSE", ".4f"),
+            "full": Number("decoded draws, correlated latents: the same", gaps["full"], "MSE", ".4f"),
+            "far": Number("decoded from four times as far out: the same", gaps["far"], "MSE", ".4f"),
             "correlation": Number("largest correlation of two latents", float(correlation.max())),
         },
-        sees="Codes drawn from the Gaussian decode to images that lie {fitted} from the nearest training sample, "
-        "reconstructions of real data {real}; far out, in regions the network has never seen, it is {far}. "
+        sees="Draws with independent latents decode to images that lie {diagonal} from the nearest training sample, "
+        "with correlations {full}; reconstructions of real data lie {real}, and far out, in regions the network has "
+        "never seen, it is {far}. "
         + (
-            "The Gaussian is too simple: latents are correlated, up to {correlation}, so it also hits places between "
-            "the codes. The next chapter makes the codes Gaussian instead."
-            if gaps[0] > 1.1 * real_gap
-            else "Here the simple Gaussian does well enough."
+            "A Gaussian is too simple: latents are correlated, up to {correlation}, and codes lie on a bent sheet. A "
+            "variational autoencoder makes the codes Gaussian instead."
+            if gaps["full"] > 1.1 * real_gap
+            else "Here a Gaussian does well enough."
         ),
         code=data.code(
-            "import numpy as np\n" + IMPORT,
+            IMPORT,
             FIT,
-            "Z = model.transform(X)",
-            "noise = np.random.default_rng(0).standard_normal((10, 32))",
-            "images = model.inverse_transform(Z.mean(axis=0) + Z.std(axis=0) * noise)",
+            'density = latent.GaussianDensity("diagonal").fit(model.transform(X))',
+            "images = model.inverse_transform(density.sample(10))",
         ),
     )
 
 
 def strange_input(data: TourData, model: Autoencoder) -> Section:
-    own, strange = (((model.reconstruct(X) - X) ** 2).mean(axis=1) for X in (data.X_test, data.strange))
-    scores = np.concatenate([to_numpy(own), to_numpy(strange)])
+    own, strange = (to_numpy(latent.outlier_scores(model, X)) / data.n_features for X in (data.X_test, data.strange))
+    scores = np.concatenate([own, strange])
     is_strange = np.repeat([0, 1], [len(own), len(strange)])
     pictures = [
         Picture(
@@ -172,7 +170,7 @@ def strange_input(data: TourData, model: Autoencoder) -> Section:
         code=data.code(
             IMPORT,
             FIT,
-            "error = ((model.reconstruct(X_test) - X_test) ** 2).mean(axis=1)",
+            "scores = latent.outlier_scores(model, X_test)  # squared error; higher is stranger",
             test=True,
         ),
     )

@@ -64,7 +64,7 @@ def _training(data: TourData, model: ConditionalVAE) -> Section:
             )
         ],
         numbers={
-            "loss": Number("loss, training data (the first 2,000)", last["loss"], "nats/sample", ".1f"),
+            "loss": Number("loss, training data", last["loss"], "nats/sample", ".1f"),
             "kl": Number("KL part of the loss", last["kl"], "nats/sample", ".1f"),
             "test": Number("loss, held-out data", last["validation_loss"], "nats/sample", ".1f"),
             "right": Number("−ELBO, held-out data with their class", -right, "nats/sample", ".1f"),

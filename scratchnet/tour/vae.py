@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet import plots
-from scratchnet.autoencoders import VAE, Autoencoder
+from scratchnet.autoencoders import VAE, Autoencoder, latent
 from scratchnet.backend import Rng, asarray, to_numpy
 from scratchnet.metrics import auroc
 from scratchnet.nn import kl_discrete
@@ -35,10 +35,10 @@ def _run(data: TourData, seed: int, tell: Tell) -> Iterator[Section | LeftOut]:
         vae = future.result()
         yield _training(data, vae)
         yield _samples(data, vae, seed)
-        yield latents(data, vae, IMPORT, FIT)
+        yield latents(data, vae, FIT)
         no_pictures = "its pictures need images"
-        yield arithmetic(data, vae, seed, IMPORT, FIT) if data.shape else LeftOut("arithmetic", no_pictures)
-        yield bad_codes(data, vae, seed, IMPORT, FIT) if data.shape else LeftOut("bad", no_pictures)
+        yield arithmetic(data, vae, seed, FIT) if data.shape else LeftOut("arithmetic", no_pictures)
+        yield bad_codes(data, vae, seed, FIT) if data.shape else LeftOut("bad", no_pictures)
         yield _strange(data, vae)
         yield _plane(data, flat.result())
         yield _side_by_side(data, flat.result(), plain.result(), seed)
@@ -106,8 +106,8 @@ def _training(data: TourData, vae: VAE) -> Section:
         pictures=pictures,
         numbers={
             "epochs": Number("epochs", len(vae.history_)),
-            "loss": Number("loss, training data (the first 2,000)", last["loss"], "nats/sample", ".1f"),
-            "reconstruction": Number("of it reconstruction", last["reconstruction"], "nats/sample", ".1f"),
+            "loss": Number("loss, training data", last["loss"], "nats/sample", ".1f"),
+            "reconstruction": Number("reconstruction part of the loss", last["reconstruction"], "nats/sample", ".1f"),
             "kl": Number("KL part of the loss", last["kl"], "nats/sample", ".1f"),
             "kl_first": Number("KL after the first epoch", kl[0], "nats/sample", ".1f"),
             "test": Number("loss, held-out data", last["validation_loss"], "nats/sample", ".1f"),
@@ -176,8 +176,8 @@ def _samples(data: TourData, vae: VAE, seed: int) -> Section:
 
 
 def _strange(data: TourData, vae: VAE) -> Section:
-    own, strange = to_numpy(vae.elbo(data.X_test)), to_numpy(vae.elbo(data.strange))
-    score = float(auroc(np.repeat([0, 1], [len(own), len(strange)]), -np.concatenate([own, strange])))
+    own, strange = (to_numpy(latent.outlier_scores(vae, X, "elbo")) for X in (data.X_test, data.strange))
+    score = auroc(np.repeat([0, 1], [len(own), len(strange)]), np.concatenate([own, strange]))
     return Section(
         "strange",
         says=f"""<p>The ELBO of an input bounds how probable the model finds it, so its negative is a score for
@@ -185,14 +185,14 @@ def _strange(data: TourData, vae: VAE) -> Section:
         pictures=[
             Picture(
                 plots.distributions(
-                    {f"held-out {data.name}": -own, data.strange_name: -strange}, xlabel="−ELBO (nats)", n_bins=80
+                    {f"held-out {data.name}": own, data.strange_name: strange}, xlabel="−ELBO (nats)", n_bins=80
                 ),
                 f"Histograms of the negative ELBO of held-out {data.name} and of {data.strange_name}.",
             )
         ],
         numbers={
-            "own": Number(f"mean −ELBO, held-out {data.name}", -own.mean(), "nats/sample", ".1f"),
-            "strange": Number(f"mean −ELBO, {data.strange_name}", -strange.mean(), "nats/sample", ".1f"),
+            "own": Number(f"mean −ELBO, held-out {data.name}", own.mean(), "nats/sample", ".1f"),
+            "strange": Number(f"mean −ELBO, {data.strange_name}", strange.mean(), "nats/sample", ".1f"),
             "auroc": Number("AUROC of −ELBO", score),
         },
         sees=f"To this model {data.strange_name} cost {{strange}} nats a sample, held-out {data.name} {{own}}. "
@@ -203,15 +203,13 @@ def _strange(data: TourData, vae: VAE) -> Section:
         )
         + "Beware of the opposite case: a model of a rich kind of data can find simpler strangers more probable than "
         "its own kind.",
-        code=data.code(IMPORT, FIT, "print(-vae.elbo(X_test).mean())", test=True),
+        code=data.code(
+            "from scratchnet.autoencoders import VAE, latent",
+            FIT,
+            'scores = latent.outlier_scores(vae, X_test, "elbo")  # higher is stranger',
+            test=True,
+        ),
     )
-
-
-def _normal_quantiles(n: int) -> list[float]:
-    """n points at equal steps of probability of N(0, 1), the ends at 2.5 and 97.5 percent."""
-    from statistics import NormalDist
-
-    return [NormalDist().inv_cdf(float(p)) for p in np.linspace(0.025, 0.975, n)]
 
 
 def _plane(data: TourData, vae: VAE) -> Section:
@@ -219,12 +217,10 @@ def _plane(data: TourData, vae: VAE) -> Section:
     spread, centre = to_numpy(Z.std(axis=0)), to_numpy(Z.mean(axis=0))
     pictures = []
     if data.shape:
-        marks = _normal_quantiles(15)
-        z1, z2 = np.meshgrid(marks, marks)
-        grid = vae.inverse_transform(asarray(np.stack([z1.ravel(), z2.ravel()], axis=1).astype(np.float32)))
+        codes = latent.manifold_grid(15)
         pictures = [
             Picture(
-                plots.manifold_grid(grid, marks, shape=data.shape),
+                plots.manifold_grid(vae.inverse_transform(codes), codes, shape=data.shape),
                 f"A grid of 15 by 15 images decoded from the plane: neighbouring images are alike, and one form of "
                 f"the {data.name} turns into the next.",
                 "Decoded means at equal steps of probability of N(0, 1) along both latents.",
@@ -237,7 +233,7 @@ def _plane(data: TourData, vae: VAE) -> Section:
         pictures=pictures,
         numbers={
             "loss": Number("loss, training data", last["loss"], "nats/sample", ".1f"),
-            "kl": Number("of it KL", last["kl"], "nats/sample", ".1f"),
+            "kl": Number("KL part of the loss", last["kl"], "nats/sample", ".1f"),
             "error": Number("held-out error", mse(vae.reconstruct(data.X_test), data.X_test), "MSE", ".4f"),
             "sd1": Number("standard deviation of the held-out codes, z₁", float(spread[0]), "", ".2f"),
             "sd2": Number("standard deviation of the held-out codes, z₂", float(spread[1]), "", ".2f"),
@@ -247,9 +243,12 @@ def _plane(data: TourData, vae: VAE) -> Section:
         "the loss is {loss}. The codes of held-out data have standard deviations {sd1} and {sd2}, where the prior has "
         "one.",
         code=data.code(
-            IMPORT,
+            "from scratchnet import plots\nfrom scratchnet.autoencoders import VAE, latent",
             f"vae = VAE(hidden={PLANE_HIDDEN}, n_latent=2, epochs={PLANE_EPOCHS}).fit(X)",
-            "images = vae.inverse_transform([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])",
+            "codes = latent.manifold_grid(15)",
+            'plots.manifold_grid(vae.inverse_transform(codes), codes).savefig("plane.png")'
+            if data.shape
+            else "rows = vae.inverse_transform(codes)",
         ),
     )
 

@@ -7,14 +7,15 @@ from itertools import pairwise
 import numpy as np
 
 from scratchnet import plots
-from scratchnet.autoencoders import VAE
-from scratchnet.backend import Array, Rng, asarray, get_xp, to_numpy
-from scratchnet.nn import sigmoid
+from scratchnet.autoencoders import VAE, latent
+from scratchnet.backend import Rng, asarray, get_xp, to_numpy
 from scratchnet.tour.data import TourData, nearest
 from scratchnet.tour.report import Number, Picture, Section
 
+IMPORT = "from scratchnet.autoencoders import VAE, latent"
 
-def latents(data: TourData, vae: VAE, imports: str, fit: str) -> Section:
+
+def latents(data: TourData, vae: VAE, fit: str) -> Section:
     """KL per latent, active units, and a traversal of the latents that carry most."""
     kl = to_numpy(vae.kl_per_latent(data.X_test)).astype(np.float64)
     order = np.argsort(-kl)
@@ -26,14 +27,12 @@ def latents(data: TourData, vae: VAE, imports: str, fit: str) -> Section:
     ]
     if data.shape:
         chosen, steps = [*order[:5], order[-1]], np.linspace(-3, 3, 10)
-        start = to_numpy(vae.transform(data.X_test[:1]))
-        Z = np.repeat(start, len(chosen) * len(steps), axis=0)
-        for i, latent in enumerate(chosen):
-            Z[i * len(steps) : (i + 1) * len(steps), latent] = steps
+        start = vae.transform(data.X_test[:1])[0]
+        Z = get_xp(start).concatenate([latent.traverse(start, int(j), steps.tolist()) for j in chosen])
         ranks = [*(f"latent {i + 1}" for i in range(5)), f"latent {len(order)}"]
         picture = Picture(
             plots.image_grid(
-                vae.inverse_transform(asarray(Z)), shape=data.shape, n_columns=len(steps), row_labels=ranks,
+                vae.inverse_transform(Z), shape=data.shape, n_columns=len(steps), row_labels=ranks,
                 column_labels=[f"{s:.1f}" for s in steps],
             ),
             "Six rows of images decoded while one latent goes from minus 3 to 3 and the others stay: the five latents "
@@ -65,25 +64,24 @@ def latents(data: TourData, vae: VAE, imports: str, fit: str) -> Section:
         )
         + "The most telling one carries {largest} nats, the least {smallest}.",
         code=data.code(
-            imports, fit, "print(sorted(vae.kl_per_latent(X_test)), vae.active_units_)", test=True
+            IMPORT, fit, "print(sorted(vae.kl_per_latent(X_test)), vae.active_units_)", test=True
         ),
     )  # fmt: skip
 
 
-def arithmetic(data: TourData, vae: VAE, seed: int, imports: str, fit: str) -> Section:
+def arithmetic(data: TourData, vae: VAE, seed: int, fit: str) -> Section:
     """Interpolation of posterior means, and adding a feature: z_b + (z_a - z_c)."""
     xp = get_xp(data.X_test)
     Z, ink = vae.transform(data.X), to_numpy(data.X.mean(axis=1))
-    heavy, light = (asarray(rows) for rows in (np.argsort(ink)[-len(ink) // 10 :], np.argsort(ink)[: len(ink) // 10]))
-    direction = Z[heavy].mean(axis=0) - Z[light].mean(axis=0)
+    order, tenth = np.argsort(ink), len(ink) // 10
+    extremes = np.concatenate([order[-tenth:], order[:tenth]])
+    direction = latent.attribute_vector(Z[asarray(extremes)], np.arange(2 * tenth) < tenth)
     start = vae.transform(data.X_test)
     amounts = [-1.0, -0.5, 0.0, 0.5, 1.0]
     means = [float(vae.inverse_transform(start + a * direction).mean()) for a in amounts]
 
-    host = Rng(seed).host
-    a, b = host.permutation(len(data.X_test))[:2]
-    steps = [i / 9 for i in range(10)]
-    walk = vae.inverse_transform(xp.stack([(1 - t) * start[int(a)] + t * start[int(b)] for t in steps]))
+    a, b = (int(i) for i in Rng(seed).host.permutation(len(data.X_test))[:2])
+    walk = vae.inverse_transform(latent.interpolate(start[a], start[b]))
     shown = np.linspace(-1.5, 1.5, 10)
     added = [vae.inverse_transform(xp.stack([start[i] + float(s) * direction for s in shown])) for i in (0, 1)]
     return Section(
@@ -111,36 +109,21 @@ def arithmetic(data: TourData, vae: VAE, seed: int, imports: str, fit: str) -> S
             else "The mean grey level goes from {ink0} over {ink2} to {ink4}: here the feature is no simple direction."
         ),
         code=data.code(
-            imports,
+            "import numpy as np\n" + IMPORT,
             fit,
-            "Z, ink = vae.transform(X), X.mean(axis=1).argsort()",
-            "feature = Z[ink[-900:]].mean(axis=0) - Z[ink[:900]].mean(axis=0)",
+            "ink = X.mean(axis=1).argsort()",
+            f"extremes = np.concatenate([ink[-{tenth}:], ink[:{tenth}]])",
+            f"feature = latent.attribute_vector(vae.transform(X[extremes]), np.arange({2 * tenth}) < {tenth})",
             "images = vae.inverse_transform(vae.transform(X_test[:10]) + feature)",
             test=True,
         ),
     )
 
 
-def _greyer(vae: VAE, z: Array, n_steps: int = 60, step: float = 0.1) -> Array:
-    """Codes of the same length whose images are grey: ascent on sum_j 4 p_j (1 - p_j), p the decoded means.
-
-    d/dlogit 4 p (1 - p) = 4 p (1 - p) (1 - 2 p), and the decoder's own backward pass takes it to z. After each step z
-    is brought back to its length, so its density under the prior does not change.
-    """
-    xp, z = get_xp(z), z.copy()
-    length = xp.linalg.norm(z, axis=1, keepdims=True)
-    for _ in range(n_steps):
-        p = sigmoid(vae.decoder_.forward(z))
-        dz = vae.decoder_.backward(4 * p * (1 - p) * (1 - 2 * p))
-        z += step * length / z.shape[1] ** 0.5 * dz / xp.maximum(xp.linalg.norm(dz, axis=1, keepdims=True), 1e-12)
-        z *= length / xp.linalg.norm(z, axis=1, keepdims=True)
-    return z
-
-
-def bad_codes(data: TourData, vae: VAE, seed: int, imports: str, fit: str) -> Section:
+def bad_codes(data: TourData, vae: VAE, seed: int, fit: str) -> Section:
     """Codes as likely as any under the prior that decode to bad images."""
     z = asarray(Rng(seed).host.standard_normal((200, vae.n_latent)).astype(np.float32))
-    worse = _greyer(vae, z)
+    worse = latent.likely_but_grey(vae, z)
     before, after = vae.inverse_transform(z), vae.inverse_transform(worse)
     log_p = [float(-0.5 * (c**2).sum(axis=1).mean() - 0.5 * vae.n_latent * np.log(2 * np.pi)) for c in (z, worse)]
     gaps = [nearest(images, data.X)[1].mean() for images in (before, after)]
@@ -176,11 +159,9 @@ def bad_codes(data: TourData, vae: VAE, seed: int, imports: str, fit: str) -> Se
             else "no farther from the training samples: {gap_after} against {gap_before}."
         ),
         code=data.code(
-            imports + "\nfrom scratchnet.nn import sigmoid",
+            "import numpy as np\n" + IMPORT,
             fit,
-            "z = vae.transform(X[:10])",
-            "p = sigmoid(vae.decoder_.forward(z))",
-            "dz = vae.decoder_.backward(4 * p * (1 - p) * (1 - 2 * p))",
-            "greyer = vae.inverse_transform(z + 0.1 * dz)",
+            "z = np.random.default_rng(0).standard_normal((10, 20))",
+            "images = vae.inverse_transform(latent.likely_but_grey(vae, z))",
         ),
     )
