@@ -371,3 +371,12 @@ def test_input_is_not_written_to(xp):
         D = np.sqrt(((X[:, None] - X) ** 2).sum(axis=-1)) if metric == "precomputed" else X
         D.setflags(write=False)
         TSNE(perplexity=5, max_iter=10, init=start, metric=metric).fit(D)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_exaggeration_that_beats_all_repulsion_does_not_end_in_a_point(dtype):
+    """A perplexity of a quarter of n: the exaggerated picture shrinks towards a saddle, and comes back from it."""
+    model = TSNE(perplexity=100, early_exaggeration=4, learning_rate=10, random_state=0).fit(DIGITS[:400].astype(dtype))
+    at_a_point = TSNE(perplexity=100, max_iter=0, random_state=0).fit(DIGITS[:400].astype(dtype)).kl_divergence_
+    assert model.kl_divergence_ < 0.4 * at_a_point
+    assert knn_accuracy(model.embedding_, LABELS[:400]) > 0.85

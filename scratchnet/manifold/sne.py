@@ -246,6 +246,11 @@ def descend(
     exaggerated first quarter (at most 250 iterations) and 0.8 after it. A coordinate's gain grows by 0.2 while its
     gradient keeps pushing the way it already moves, and shrinks by a fifth when it turns (Jacobs, 1988).
 
+    Where points have many neighbours (a perplexity that is a large share of n), exaggerated attraction wins in every
+    direction and the picture shrinks towards a single place, which is a saddle of the cost: it keeps its arrangement,
+    but the gradient vanishes. It is then brought back to the size it started with, and a small gradient ends the
+    descent only 50 iterations later.
+
     With ``jitter``, noise of that standard deviation, drawn from ``rng``, is added after each step; it falls to 0 in
     the first half of the iterations (the annealing of Hinton and Roweis).
 
@@ -256,9 +261,12 @@ def descend(
     """
     xp, began = get_xp(Y), time.perf_counter()
     velocity, gains = xp.zeros_like(Y), xp.ones_like(Y)
-    exaggerated = min(250, max_iter // 4)
+    exaggerated, size = min(250, max_iter // 4), _size(Y)
     for iteration in range(max_iter + 1):
         first = iteration < exaggerated
+        if iteration == exaggerated and exaggeration > 1 and 0 < (shrunk := _size(Y)) < size:
+            Y *= size / shrunk
+            velocity[...], gains[...] = 0, 1
         gradient = objective.gradient(Y, exaggeration if first else 1.0)
         norm = float(xp.linalg.norm(gradient))
         if not np.isfinite(norm):
@@ -267,11 +275,18 @@ def descend(
                 f"or early_exaggeration={exaggeration:g}"
             )
         yield EmbeddingState(iteration, Y.copy(), norm, time.perf_counter() - began, objective)
-        if not first and norm < min_grad_norm:
+        if not first and (norm == 0 or (norm < min_grad_norm and iteration >= exaggerated + 50)):
             return
         gains = xp.maximum(xp.where(gradient * velocity < 0, gains + 0.2, gains * 0.8), 0.01)
         velocity *= 0.5 if first else 0.8
         velocity -= learning_rate * gains * gradient
         Y += velocity
+        if first and exaggeration > 1:
+            Y -= Y.mean(axis=0)  # a shrinking picture keeps its digits only round the origin
         if jitter and rng is not None and 2 * iteration < max_iter:
             Y += asarray(rng.normal(0, jitter * (1 - 2 * iteration / max_iter), Y.shape), Y.dtype, xp)
+
+
+def _size(Y: Array) -> float:
+    """The distance of all points from their mean, as one number."""
+    return float(get_xp(Y).linalg.norm(Y - Y.mean(axis=0)))
