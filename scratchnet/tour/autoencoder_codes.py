@@ -120,8 +120,8 @@ def generation(data: TourData, model: Autoencoder, seed: int) -> Section:
         "with correlations {full}; reconstructions of real data lie {real}, and far out, in regions the network has "
         "never seen, it is {far}. "
         + (
-            "A Gaussian is too simple: latents are correlated, up to {correlation}, and codes lie on a bent sheet. A "
-            "variational autoencoder makes the codes Gaussian instead."
+            "A Gaussian is too simple for these codes: latents are correlated, up to {correlation}, and even with all "
+            "correlations its draws fall short. A variational autoencoder makes the codes Gaussian instead."
             if gaps["full"] > 1.1 * real_gap
             else "Here a Gaussian does well enough."
         ),
@@ -216,8 +216,8 @@ def clusters(data: TourData, models: dict[int, Autoencoder], seed: int, tell: Te
             )
         ],
         facts={"best": names[best]},
-        sees=f"On the raw data k-means reaches an NMI of {{raw_nmi}} ± {{raw_nmi_sd}} over five starts. The best code "
-        f"is {{best}} with {{{best}_nmi}} ± {{{best}_nmi_sd}}. "
+        sees=f"On the raw data k-means reaches an NMI of {{raw_nmi}} ± {{raw_nmi_sd}} over five starts. The best are "
+        f"{{best}} with {{{best}_nmi}} ± {{{best}_nmi_sd}}. "
         + (
             "The gain is larger than the spread between starts."
             if gain > noise

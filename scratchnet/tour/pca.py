@@ -89,7 +89,7 @@ def _plane(data: TourData, pca: PCA) -> Section:
         worse = float(numbers["plane"]) < float(numbers["all"]) - 0.02
         sees += (
             " Classes overlap: ten neighbours in the plane name the right class for a share of {plane} of the samples, "
-            "ten neighbours in the full space for {all}. The means of {a} and {b} nearly coincide."
+            "ten neighbours in the full space for {all}. The means of {a} and {b} are the nearest."
             if worse
             else " That is enough to keep the classes apart: ten neighbours in the plane name the right class for a "
             "share of {plane} of the samples, ten neighbours in the full space for {all}."

@@ -17,10 +17,10 @@ from scratchnet.tour.report import Chapter, LeftOut, Number, Picture, Section, T
 from scratchnet.tour.training import Trainings
 from scratchnet.tour.vae_latents import arithmetic, bad_codes, latents
 
-EPOCHS, N_LATENT = 25, 20
-PLANE_HIDDEN, PLANE_EPOCHS = (256, 64), 20
+EPOCHS, N_LATENT = 20, 20
+PLANE_HIDDEN, PLANE_EPOCHS = (256, 64), 16
 IMPORT = "from scratchnet.autoencoders import VAE"
-FIT = "vae = VAE(hidden=(400,), n_latent=20, epochs=25, verbose=1).fit(X)"
+FIT = "vae = VAE(hidden=(400,), n_latent=20, epochs=20, verbose=1).fit(X)"
 
 
 def _run(data: TourData, seed: int, tell: Tell) -> Iterator[Section | LeftOut]:
@@ -239,9 +239,8 @@ def _plane(data: TourData, vae: VAE) -> Section:
             "sd2": Number("standard deviation of the held-out codes, z₂", float(spread[1]), "", ".2f"),
             "centre": Number("distance of their mean from 0", float(np.linalg.norm(centre)), "", ".2f"),
         },
-        sees="There are no gaps: walking over the grid, forms change step by step. Two latents carry {kl} nats, and "
-        "the loss is {loss}. The codes of held-out data have standard deviations {sd1} and {sd2}, where the prior has "
-        "one.",
+        sees="Walking over the grid, forms change step by step. Two latents carry {kl} nats, and the loss is {loss}. "
+        "The codes of held-out data have standard deviations {sd1} and {sd2}, where the prior has one.",
         code=data.code(
             "from scratchnet import plots\nfrom scratchnet.autoencoders import VAE, latent",
             f"vae = VAE(hidden={PLANE_HIDDEN}, n_latent=2, epochs={PLANE_EPOCHS}).fit(X)",

@@ -73,14 +73,17 @@ def arithmetic(data: TourData, vae: VAE, seed: int, fit: str) -> Section:
     """Interpolation of posterior means, and adding a feature: z_b + (z_a - z_c)."""
     xp = get_xp(data.X_test)
     Z, ink = vae.transform(data.X), to_numpy(data.X.mean(axis=1))
-    order, tenth = np.argsort(ink), len(ink) // 10
-    extremes = np.concatenate([order[-tenth:], order[:tenth]])
+    by_ink, tenth = np.argsort(ink), len(ink) // 10
+    extremes = np.concatenate([by_ink[-tenth:], by_ink[:tenth]])
     direction = latent.attribute_vector(Z[asarray(extremes)], np.arange(2 * tenth) < tenth)
     start = vae.transform(data.X_test)
     amounts = [-1.0, -0.5, 0.0, 0.5, 1.0]
-    means = [float(vae.inverse_transform(start + a * direction).mean()) for a in amounts]
+    inks = [vae.inverse_transform(start + a * direction).mean(axis=1) for a in amounts]
+    means, more = [float(i.mean()) for i in inks], 100 * float((inks[3] > inks[2]).mean())
 
-    a, b = (int(i) for i in Rng(seed).host.permutation(len(data.X_test))[:2])
+    order = Rng(seed).host.permutation(len(data.X_test))
+    others = order[1:] if data.y_test is None else order[data.y_test[order] != data.y_test[order[0]]]
+    a, b = int(order[0]), int(others[0])
     walk = vae.inverse_transform(latent.interpolate(start[a], start[b]))
     shown = np.linspace(-1.5, 1.5, 10)
     added = [vae.inverse_transform(xp.stack([start[i] + float(s) * direction for s in shown])) for i in (0, 1)]
@@ -101,19 +104,21 @@ def arithmetic(data: TourData, vae: VAE, seed: int, fit: str) -> Section:
         numbers={
             f"ink{i}": Number(f"mean grey level with s = {s:+.1f}", m, "", ".3f")
             for i, (s, m) in enumerate(zip(amounts, means, strict=True))
-        },
+        }
+        | {"more": Number("images with more ink at s = +0.5 than at 0", more, "%", ".1f")},
         sees=(
             "Adding the feature adds ink: the mean grey level of all decoded held-out images rises steadily from "
-            "{ink0} over {ink2} to {ink4}. One direction in the latent space means one thing almost everywhere."
+            "{ink0} over {ink2} to {ink4}, and half a step adds ink to {more}% of the images."
             if all(x < y for x, y in pairwise(means))
             else "The mean grey level goes from {ink0} over {ink2} to {ink4}: here the feature is no simple direction."
         ),
         code=data.code(
             "import numpy as np\n" + IMPORT,
             fit,
-            "ink = X.mean(axis=1).argsort()",
-            f"extremes = np.concatenate([ink[-{tenth}:], ink[:{tenth}]])",
-            f"feature = latent.attribute_vector(vae.transform(X[extremes]), np.arange({2 * tenth}) < {tenth})",
+            "ink, tenth = X.mean(axis=1).argsort(), len(X) // 10",
+            "extremes = np.concatenate([ink[-tenth:], ink[:tenth]])",
+            "has_ink = np.arange(2 * tenth) < tenth",
+            "feature = latent.attribute_vector(vae.transform(X[extremes]), has_ink)",
             "images = vae.inverse_transform(vae.transform(X_test[:10]) + feature)",
             test=True,
         ),
@@ -153,8 +158,8 @@ def bad_codes(data: TourData, vae: VAE, seed: int, fit: str) -> Section:
         sees="The prior finds both rows equally likely, {log_before} and {log_after} nats. But the images of the "
         "second row are greyer, {grey_after} instead of {grey_before}, and "
         + (
-            "farther from any training sample: {gap_after} instead of {gap_before}. Most draws are good; some of the "
-            "places between are not."
+            "farther from any training sample: {gap_after} instead of {gap_before}. To be probable under the prior is "
+            "no promise of a good image."
             if gaps[1] > 1.05 * gaps[0]
             else "no farther from the training samples: {gap_after} against {gap_before}."
         ),
