@@ -59,3 +59,11 @@ def test_the_layer_in_contributing_is_right(rng):
     assert check_gradient(lambda: net.forward(x).sum(), params).ok
     assert net.layers[1].backward(np.ones((5, 4)), need_dx=False) is None
     assert len(code.strip().splitlines()) <= 10
+
+
+def test_every_file_that_the_readme_links_to_is_there():
+    root = Path(__file__).parents[1]
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert "docs/tour.png" in links
+    present = [link for link in links if not link.startswith("docs/") or (root / "docs").exists()]
+    assert [link for link in present if not (root / link).exists()] == []
