@@ -1,0 +1,95 @@
+"""Clusters in the plane: Voronoi cells, and k-means step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scratchnet.backend import to_numpy
+from scratchnet.plots.style import GREY, INK, WIDTH, Axes, colors, figure, on, styled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@styled
+def voronoi(
+    centers: Any,
+    X: Any = None,
+    labels: Any = None,
+    *,
+    ax: Axes | None = None,
+    title: str | None = None,
+    box: tuple[float, float, float, float] | None = None,
+) -> Figure:
+    """The cell of each centre (k, 2): all places that are nearer to it than to any other; and the points X (n, 2).
+
+    ``labels`` (n,) colours the points like the cells, else they are grey. ``box`` is (left, right, bottom, top).
+    """
+    fig, ax = on(ax, (4.6, 4.2))
+    ax.spines[:].set_visible(False)
+    places, points = to_numpy(centers), np.empty((0, 2)) if X is None else to_numpy(X)
+    shown = np.concatenate([places, points])
+    margin = 0.06 * max(float(np.ptp(shown, axis=0).max()), 1e-12)
+    low, high = shown.min(axis=0) - margin, shown.max(axis=0) + margin
+    if box is not None:
+        low, high = np.array([box[0], box[2]]), np.array([box[1], box[3]])
+    palette = colors(len(places))
+    for color, cell in zip(palette, voronoi_cells(places, low, high), strict=True):
+        ax.fill(*cell.T, facecolor=color, alpha=0.13, edgecolor="none")
+        ax.fill(*cell.T, facecolor="none", edgecolor=INK, linewidth=0.6)
+    point_colors = GREY if labels is None else np.asarray(palette)[to_numpy(labels)]
+    ax.scatter(*points.T, c=point_colors, s=7, linewidths=0, alpha=0.75, rasterized=True)
+    ax.scatter(*places.T, c=palette, s=85, marker="X", edgecolors="white", linewidths=1.2, zorder=3)
+    ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[], aspect="equal")
+    ax.set_title(title or "")
+    return fig
+
+
+@styled
+def kmeans_steps(states: Iterable[Any], X: Any) -> Figure:
+    """Six panels of k-means in the plane: initialise, assign, move, assign, move, converged.
+
+    ``states`` are those of ``KMeans(...).steps(X)``, X (n, 2); only the first run is drawn.
+    """
+    run = [state for state in states if state.run == 0]
+    if len(run) < 2:
+        raise ValueError(f"states holds {len(run)} states of the first run; pass all of KMeans(...).steps(X)")
+    points = to_numpy(X)
+    margin = 0.06 * max(float(np.ptp(points, axis=0).max()), 1e-12)
+    (left, bottom), (right, top) = points.min(axis=0) - margin, points.max(axis=0) + margin
+    height = WIDTH * 2 / 3 * (top - bottom) / (right - left)
+    fig, axes = figure(2, 3, size=(WIDTH, float(np.clip(height, 2.4, 7)) + 0.5))
+    chosen = [*run[:5], run[-1]] if len(run) > 5 else run
+    for ax in axes.flat[len(chosen) :]:
+        ax.set_axis_off()
+    for i, (ax, state) in enumerate(zip(axes.flat, chosen, strict=False)):
+        title = {"start": "initialise", "assign": "assign", "move": "move", "end": "converged"}[state.step]
+        if state.step != "start":
+            title += f" (round {state.n_iter})"
+        box = float(left), float(right), float(bottom), float(top)
+        voronoi(state.centers, points, state.labels, ax=ax, title=f"{i + 1}  {title}", box=box)
+    return fig
+
+
+def voronoi_cells(centers: np.ndarray, low: np.ndarray, high: np.ndarray) -> list[np.ndarray]:
+    """For each centre the corners (m, 2) of its cell: the box from ``low`` to ``high``, cut at every bisector.
+
+    A centre that equals another one has no places nearer to it alone and gets the cell of both.
+    """
+    cells = []
+    for i, center in enumerate(centers):
+        corners = np.array([low, [high[0], low[1]], high, [low[0], high[1]]], dtype=float)
+        for other in np.delete(centers, i, axis=0):
+            side = (corners - (center + other) / 2) @ (other - center)  # below 0: nearer to this centre
+            kept = []
+            for j, (a, b) in enumerate(zip(side, np.roll(side, -1), strict=True)):
+                if a <= 0:
+                    kept.append(corners[j])
+                if a * b < 0:
+                    kept.append(corners[j] + a / (a - b) * (corners[(j + 1) % len(corners)] - corners[j]))
+            corners = np.array(kept).reshape(-1, 2)
+        cells.append(corners)
+    return cells
