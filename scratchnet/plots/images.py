@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-
-
 @styled
 def image_grid(
     images: Any,
