@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -155,6 +157,87 @@ def test_score_is_a_density(rng):
     np.testing.assert_allclose(pca.score_samples(IRIS), expected, rtol=1e-10)
 
 
+def test_denoising_by_projection(mnist_root):
+    """What noise adds along the directions left out is removed: the best width of each noise level, known errors."""
+    from scratchnet.datasets import load_mnist
+
+    X, _ = load_mnist("test", size="full", root=mnist_root)
+    X, X_test = X[:9000], X[9000:]
+    for sd, noisy_error, error in (0.3, 0.0465, 0.0168), (0.5, 0.1152, 0.0310):
+        noise = np.random.default_rng(0).standard_normal(X_test.shape).astype("float32")
+        noisy = np.clip(X_test + sd * noise, 0, 1)
+        assert ((noisy - X_test) ** 2).mean() == pytest.approx(noisy_error, rel=0.01)
+        errors = []
+        for k in 10, 20, 30, 50, 80, 120:
+            pca = PCA(k).fit(X)
+            errors.append(((pca.inverse_transform(pca.transform(noisy)) - X_test) ** 2).mean())
+        assert min(errors) == pytest.approx(error, rel=0.02)
+
+
+# -- row by row -------------------------------------------------------------------------------------------------------
+
+FITTED = "components_", "explained_variance_", "explained_variance_ratio_", "singular_values_", "mean_"
+
+
+@pytest.mark.parametrize("sizes", [[1797], [1000, 797], [3, 1, 500, 1, 1292], [70] * 25 + [47]])
+@pytest.mark.parametrize("shift", [0, 1e4])
+def test_partial_fit_equals_fit_on_all_rows(xp, dtype, sizes, shift):
+    X = (DIGITS + shift).astype(dtype)
+    whole, parts = PCA(10).fit(X), PCA(10)
+    for batch in np.split(X, np.cumsum(sizes)[:-1]):
+        assert parts.partial_fit(batch) is parts
+    # in float32 a component is as certain as its variance is apart from the next one
+    tolerance = 1e-10 if dtype == "float64" and not shift else 2e-3 if shift else 1e-4
+    for name in FITTED:
+        ours, expected = to_numpy(getattr(parts, name)), to_numpy(getattr(whole, name))
+        assert ours.dtype == dtype
+        np.testing.assert_allclose(ours, expected, rtol=tolerance, atol=tolerance)
+    assert parts.noise_variance_ == pytest.approx(whole.noise_variance_, rel=tolerance)
+    assert parts.n_samples_ == whole.n_samples_ == 1797
+    assert parts.score(X) == pytest.approx(whole.score(X), rel=1e-4)
+
+
+def test_partial_fit_is_a_pca_after_every_batch():
+    """Fewer rows than components at first: as many components as there are rows."""
+    pca = PCA(5, whiten=True)
+    for before, n in (0, 1), (1, 3), (3, 30):
+        pca.partial_fit(DIGITS[before:n])
+        whole = PCA(min(5, n), whiten=True).fit(DIGITS[:n])
+        assert pca.n_components_ == min(5, n)
+        np.testing.assert_allclose(pca.explained_variance_, whole.explained_variance_, atol=1e-10)
+        np.testing.assert_allclose(pca.transform(DIGITS[:n]), whole.transform(DIGITS[:n]), atol=1e-8)
+        np.testing.assert_allclose(pca.noise_variance_, whole.noise_variance_, atol=1e-10)
+
+
+def test_partial_fit_of_constant_and_repeated_batches(xp, dtype):
+    pca = PCA().partial_fit(np.full((4, 3), 7.0, dtype)).partial_fit(np.full((2, 3), 7.0, dtype))
+    assert not to_numpy(pca.explained_variance_).any()
+    np.testing.assert_array_equal(to_numpy(pca.transform(np.full((1, 3), 7.0, dtype))), np.zeros((1, 3)))
+    twice = PCA().partial_fit(IRIS.astype(dtype)).partial_fit(IRIS.astype(dtype))
+    expected = to_numpy(PCA().fit(IRIS.astype(dtype)).explained_variance_) * (149 / 150) * (300 / 299)
+    np.testing.assert_allclose(to_numpy(twice.explained_variance_), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("n", [2, 70])
+def test_partial_fit_goes_on_after_fit_and_pickle(n):
+    pca = pickle.loads(pickle.dumps(PCA(2).fit(IRIS[:n]))).partial_fit(IRIS[n:])
+    np.testing.assert_allclose(pca.components_, PCA(2).fit(IRIS).components_, atol=1e-12)
+    np.testing.assert_array_equal(pca.fit(IRIS[:50]).mean_, PCA(2).fit(IRIS[:50]).mean_)  # and fit starts anew
+
+
+def test_partial_fit_checks_its_batches():
+    pca = PCA(2).partial_fit(IRIS)
+    with pytest.raises(ValueError, match="X has 3 features, but PCA is expecting 4"):
+        pca.partial_fit(IRIS[:, :3])
+    with pytest.raises(ValueError, match="X contains NaN"):
+        pca.partial_fit(np.full((2, 4), np.nan))
+    np.testing.assert_array_equal(pca.components_, PCA(2).partial_fit(IRIS).components_)  # unharmed
+    pca = PCA(5)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="n_components=5 must be between 1 and 4"):
+            pca.partial_fit(IRIS)
+
+
 # -- degenerate data --------------------------------------------------------------------------------------------------
 
 
@@ -241,6 +324,21 @@ def test_blocks_do_not_matter(monkeypatch, tmp_path):
     whole = PCA().fit(IRIS)
     monkeypatch.setattr(blocks, "_ROWS_ON_HOST", 7)
     np.testing.assert_allclose(PCA().fit(mapped).components_, whole.components_, atol=1e-12)
+
+
+def test_data_on_disk_are_read_in_blocks(tmp_path):
+    X = np.random.default_rng(0).standard_normal((50_000, 100)).astype("float32")
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    tracemalloc.start()
+    pca = PCA(2).fit(mapped)
+    Z, score = pca.transform(mapped), pca.score(mapped)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < X.nbytes / 3  # a block for each thread, and what it becomes in float64
+    in_memory = PCA(2).fit(X)
+    np.testing.assert_array_equal(Z, in_memory.transform(X))
+    assert score == in_memory.score(X)
 
 
 def test_threads_do_not_matter(monkeypatch):

@@ -16,6 +16,7 @@ from scratchnet.backend import Array, get_xp, to_numpy
 from scratchnet.distances import DistancesTo
 
 _COMPACT_AT = 0.7  # the matrix is packed anew when this share of its clusters is left
+_FEW_COLUMNS = 4  # up to here differences cost less than the tree does, and are exact where points are near
 
 
 class Merge(NamedTuple):
@@ -32,7 +33,8 @@ class Merge(NamedTuple):
 def condensed_distances(X: Array, squared: bool) -> np.ndarray:
     """|x_i - x_j| or its square for all i < j, on the host: (n (n - 1) / 2,) in the type of X, computed in float64."""
     xp, n = get_xp(X), len(X)
-    start, distances = row_starts(n), DistancesTo(X)
+    start = row_starts(n)
+    distances = DistancesTo(X) if X.shape[1] > _FEW_COLUMNS else _Differences(X)
     condensed = np.empty(n * (n - 1) // 2, dtype=X.dtype)
 
     def block(x: Array, row: Array) -> None:
@@ -45,6 +47,24 @@ def condensed_distances(X: Array, squared: bool) -> np.ndarray:
 
     blocks.map(block, X, xp.arange(n), size=min(512, blocks.rows_per_block(X, n)))
     return condensed
+
+
+class _Differences:
+    """Squared distances (n, m - first) to the rows Y[first:] of Y (m, d) as sums of squared differences, in float64.
+
+    Rows that are equal are at distance 0, and rows that are nearly equal keep all their digits.
+    """
+
+    def __init__(self, Y: Array) -> None:
+        self.columns = Y.T.astype(np.float64)
+
+    def __call__(self, X: Array, first: int = 0) -> Array:
+        d = get_xp(X).zeros((len(X), self.columns.shape[1] - first))
+        for x, y in zip(X.T.astype(np.float64), self.columns[:, first:], strict=True):
+            difference = x[:, None] - y
+            difference *= difference
+            d += difference
+        return d
 
 
 def row_starts(n: int) -> np.ndarray:

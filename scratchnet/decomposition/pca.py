@@ -26,7 +26,7 @@ class PCA(TransformerMixin, Estimator):
 
     Data are centred before anything is multiplied, block by block (they may be larger than memory: numpy.memmap), and
     the blocks are added up in float64, so data far from the origin keep their variances. With fewer rows than columns
-    the eigenvectors come from the n x n products of rows.
+    the eigenvectors come from the n x n products of rows. ``partial_fit`` takes rows batch by batch.
 
     Parameters
     ----------
@@ -50,6 +50,7 @@ class PCA(TransformerMixin, Estimator):
     noise_variance_ : float
         s^2 above; 0 if no direction is left out.
     n_components_, n_samples_ : int
+        What was kept, and how many rows were seen.
 
     Notes
     -----
@@ -65,6 +66,7 @@ class PCA(TransformerMixin, Estimator):
     noise_variance_: float
     n_components_: int
     n_samples_: int
+    _found: tuple[Array, Array, Array]  # for partial_fit: mean, all eigenvalues and vectors of the scatter, in float64
 
     def __init__(
         self, n_components: int | float | None = None, *, whiten: bool = False, backend: str | None = None
@@ -76,29 +78,58 @@ class PCA(TransformerMixin, Estimator):
     def fit(self, X: Any, y: Any = None) -> Self:
         """Find mean, components and variances of X (n_samples, n_features)."""
         X = self._check_fit(X)
-        xp, (n, d), dtype = get_xp(X), X.shape, X.dtype
-        largest = min(n, d)
-        if self.n_components is not None and not isinstance(self.n_components, (float, np.floating)):
-            check_integer(self.n_components, "n_components", minimum=1, maximum=largest)
-
-        mean = X.mean(axis=0, dtype=np.float64)
-        self.mean_ = mean.astype(dtype)
+        xp, (n, d) = get_xp(X), X.shape
+        self._check_n_components(min(n, d))
         if n >= d:
-            offset = mean - self.mean_  # what rounding the mean left in every row
-            scatter = blocks.sum(lambda x: _gram(x - self.mean_), X) - n * xp.outer(offset, offset)
+            mean, scatter = mean_and_scatter(X)
             values, vectors = xp.linalg.eigh(scatter)
             vectors = vectors[:, ::-1]
         else:
+            mean = X.mean(axis=0, dtype=np.float64)
             rows = X - mean  # float64: there are fewer rows than columns, so this is small
             values, left = xp.linalg.eigh(_gram(rows.T))
             # rows' left has orthogonal columns of length sqrt(value). QR scales them to one, and where the length is 0
             # it puts some direction orthogonal to all the others.
             vectors = xp.linalg.qr(rows.T @ left[:, ::-1])[0]
+        return self._keep(n, mean, values[::-1], vectors, X.dtype)
 
-        variances = xp.maximum(values[::-1], 0)[:largest] / max(n - 1, 1)
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """Take in the next rows X (n, n_features): afterwards this is the PCA of all rows so far, exactly.
+
+        Nothing is approximated or forgotten: means m and scatters S of two sets of a and b rows merge into
+        S_a + S_b + (m_a - m_b)'(m_a - m_b) a b / (a + b) (Chan, Golub and LeVeque, Updating formulae and a pairwise
+        algorithm for computing sample variances, 1979). Each call finds the eigenvectors anew: few large batches are
+        faster than many small ones. As long as fewer rows than ``n_components`` were seen, there are as many components
+        as rows. ``fit`` starts anew.
+        """
+        first = "components_" not in vars(self)
+        X = self._check_fit(X) if first else self._check(X, dtype=self.components_.dtype)
+        xp, (n, d) = get_xp(X), X.shape
+        self._check_n_components(d)
+        mean, scatter = mean_and_scatter(X)
+        if not first:
+            mean_before, values, vectors = self._found
+            before, n = self.n_samples_, n + self.n_samples_
+            shift = mean - mean_before
+            scatter += (vectors * values) @ vectors.T + xp.outer(shift, shift) * (before * len(X) / n)
+            mean = mean_before + shift * (len(X) / n)
+        values, vectors = xp.linalg.eigh(scatter)
+        return self._keep(n, mean, values[::-1], vectors[:, ::-1], X.dtype)
+
+    def _check_n_components(self, largest: int) -> None:
+        if self.n_components is not None and not isinstance(self.n_components, (float, np.floating)):
+            check_integer(self.n_components, "n_components", minimum=1, maximum=largest)
+
+    def _keep(self, n: int, mean: Array, values: Array, vectors: Array, dtype: Any) -> Self:
+        """The fitted attributes, from the eigenvalues of the scatter of n rows, falling, and its eigenvectors."""
+        xp, d = get_xp(mean), len(mean)
+        largest = min(n, d)
+        variances = xp.maximum(values, 0)[:largest] / max(n - 1, 1)
         total = float(variances.sum())
         k = self.n_components_ = self._choose(variances, total, largest)
+        self._found = mean, values[:largest], vectors[:, :largest]
         self.n_samples_ = n
+        self.mean_ = mean.astype(dtype)
         self.components_ = _fix_signs(vectors.T[:k]).astype(dtype)
         self.explained_variance_ = variances[:k].astype(dtype)
         self.explained_variance_ratio_ = (variances[:k] / (total or 1.0)).astype(dtype)
@@ -113,7 +144,7 @@ class PCA(TransformerMixin, Estimator):
         if self.n_components is None:
             return largest
         if not isinstance(self.n_components, (float, np.floating)):
-            return int(self.n_components)
+            return min(int(self.n_components), largest)
         fraction = check_number(self.n_components, "n_components", minimum=0.0, maximum=1.0, open_minimum=True)
         if fraction == 1.0:
             raise ValueError("n_components=1.0 is ambiguous: pass 1 for one component, None for all of the variance")
@@ -122,7 +153,8 @@ class PCA(TransformerMixin, Estimator):
     def transform(self, X: Any) -> Array:
         """Scores (n, k) of X (n, n_features): coordinates along the components."""
         X = self._check(X)
-        return (X - self.mean_) @ (self.components_.T * self._scale())
+        A = self.components_.T * self._scale()
+        return get_xp(X).concatenate(blocks.map(lambda x: (x - self.mean_) @ A, X))
 
     def inverse_transform(self, Z: Any) -> Array:
         """The points (n, n_features) with scores Z (n, k); ``inverse_transform(transform(X))`` projects X."""
@@ -157,18 +189,29 @@ class PCA(TransformerMixin, Estimator):
                 f"the covariance of this PCA (n_components_={k} of {d} features, fitted to {self.n_samples_} samples) "
                 f"is singular: its smallest variance is {smallest:.3g}, so no likelihood exists. Keep fewer components"
             )
-        X = X.astype(np.float64) - self.mean_
-        scores = X @ self.components_.T
-        log_det, distance = xp.log(variance).sum(), (scores**2 / variance).sum(axis=1)
-        if k < d:
-            left = X - scores @ self.components_
-            log_det = log_det + (d - k) * np.log(self.noise_variance_)
-            distance += (left**2).sum(axis=1) / self.noise_variance_
-        return -0.5 * (d * np.log(2 * np.pi) + log_det + distance)
+        A, mean, noise = self.components_.astype(np.float64), self.mean_.astype(np.float64), self.noise_variance_
+
+        def distance(x: Array) -> Array:
+            x = x - mean
+            scores = x @ A.T
+            d2 = (scores**2 / variance).sum(axis=1)
+            return d2 if k == d else d2 + ((x - scores @ A) ** 2).sum(axis=1) / noise
+
+        log_det = xp.log(variance).sum() + ((d - k) * np.log(noise) if k < d else 0.0)
+        return -0.5 * (d * np.log(2 * np.pi) + log_det + xp.concatenate(blocks.map(distance, X)))
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of ``score_samples(X)``: nats a sample, higher is better."""
         return float(self.score_samples(X).mean())
+
+
+def mean_and_scatter(X: Array) -> tuple[Array, Array]:
+    """The mean (d,) of the rows of X (n, d), and the sum of (x - mean)'(x - mean) over them (d, d), in float64."""
+    xp, mean = get_xp(X), X.mean(axis=0, dtype=np.float64)
+    near = mean.astype(X.dtype)
+    offset = mean - near  # what rounding the mean leaves in every row
+    scatter = blocks.sum(lambda x: _gram(x - near), X)
+    return mean, scatter - len(X) * xp.outer(offset, offset)
 
 
 def _gram(A: Array) -> Array:
