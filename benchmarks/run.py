@@ -1,0 +1,92 @@
+"""Races between scratchnet and its peers: checked to compute the same thing, timed in turns, medians and ratios.
+
+    python benchmarks/run.py [--case NAME ...] [--quick] [--rounds 5] [--backend numpy]
+    python benchmarks/run.py --table          write the tables in README.md and docs/benchmarks.md from the results
+    python benchmarks/run.py --growth         time and memory against size, with exponents and a picture
+
+Peers are scikit-learn, SciPy, openTSNE and PyTorch, as far as they are installed: pip install 'scratchnet[bench]'.
+The full data come from SCRATCHNET_DATA. Results are appended to benchmarks/results as JSON lines. Run it on an idle
+machine: a second program that computes makes two-threaded matrix products many times slower, and not for all alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from suite import clustering, embedding, machine, race, start, training
+
+import scratchnet as sn
+
+CASES = {
+    "start": start.start,
+    "kmeans": clustering.kmeans,
+    "pca": clustering.pca,
+    "pca-far": clustering.far,
+    "hierarchical": clustering.hierarchical,
+    "tsne": embedding.tsne,
+    "train-small": training.small,
+    "train-deep": training.deep,
+    "train-vae": training.vae,
+}
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES), metavar="NAME", help=", ".join(CASES))
+    parser.add_argument("--quick", action="store_true", help="small sizes, one round, nothing kept: does it run?")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--backend", choices=("numpy", "cupy"), default="numpy")
+    parser.add_argument("--table", action="store_true", help="write the tables from the results; nothing is run")
+    parser.add_argument("--growth", action="store_true", help="time and memory against size")
+    args = parser.parse_args()
+    results = RESULTS / f"{args.backend}.jsonl"
+    if args.table:
+        from suite import table
+
+        table.write(RESULTS)
+        return
+    sn.use(args.backend)
+    if args.growth:
+        from suite import growth
+
+        growth.run(RESULTS / f"growth-{args.backend}.jsonl")
+        return
+    about = machine.describe()
+    print(json.dumps(about, indent=1))
+    for name in args.case:
+        for contest in CASES[name](args.quick):
+            print(f"\n{contest.case}, {contest.size}", flush=True)
+            record = race.hold(contest, 1 if args.quick else args.rounds)
+            if "work" in record:
+                record["limit"] = machine.limit(record["work"])
+            _show(record)
+            if not args.quick:
+                RESULTS.mkdir(exist_ok=True)
+                with results.open("a") as file:
+                    file.write(json.dumps({**record, "rounds": args.rounds, **about}) + "\n")
+    if race.missing:
+        print(f"\nnot installed, so not compared with: {', '.join(sorted(race.missing))}")
+
+
+def _show(record: dict[str, Any]) -> None:
+    times = race.ratios(record)
+    for name, seconds in record["seconds"].items():
+        spread = f"{median(seconds):9.3f} s  ({min(seconds):.3f} to {max(seconds):.3f})"
+        ratio = f"  x {times[name]:.2f}" if name in times else ""
+        agreement = f"  {record['agreement'][name]}" if name in record["agreement"] else ""
+        print(f"  {name:<28}{spread}{ratio}{agreement}")
+    if "limit" in record:
+        seconds, bound = record["limit"]
+        share = seconds / median(record["seconds"]["scratchnet"])
+        print(f"  at this machine's peak ({bound}) {seconds:.3f} s: {share:.0%} of it reached")
+    if "note" in record:
+        print(f"  {record['note']}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""What ran where, and how fast this machine could be: measured, not looked up."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import scratchnet as sn
+from scratchnet.backend import backend_module
+from scratchnet.blocks import n_threads
+
+PACKAGES = ("scratchnet", "numpy", "cupy-cuda12x", "cupy-cuda13x", "scipy", "scikit-learn", "openTSNE", "torch")
+
+
+def describe() -> dict[str, Any]:
+    """Versions, processor, threads, date: what a number means nothing without."""
+    return {
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
+        "backend": sn.current_backend(),
+        "device": _device(),
+        "threads": n_threads(),
+        "python": platform.python_version(),
+        "versions": {name: version for name in PACKAGES if (version := _version(name))},
+    }
+
+
+def _device() -> str:
+    if sn.current_backend() == "cupy":
+        runtime = backend_module().cuda.runtime
+        return f"{runtime.getDeviceProperties(0)['name'].decode()}, driver CUDA {runtime.driverGetVersion()}"
+    info = Path("/proc/cpuinfo")
+    names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+    return f"{names[0].partition(':')[2].strip() if names else platform.processor()}, {os.cpu_count()} cores"
+
+
+def _version(name: str) -> str | None:
+    if name == "scratchnet":
+        return sn.__version__
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+@cache
+def peaks(dtype: str) -> dict[str, float]:
+    """The best of a matrix product [flop/s] and of a copy that no cache holds [bytes/s, read and written]."""
+    xp = backend_module()
+    n = 2048 if sn.current_backend() == "numpy" else 8192
+    a = xp.ones((n, n), dtype=dtype)
+    c = xp.empty_like(a)
+    product = _best(lambda: xp.matmul(a, a, out=c))
+    source = xp.ones(1 << 26, dtype=dtype)
+    target = xp.empty_like(source)
+    copy = _best(lambda: xp.copyto(target, source))
+    return {"flops": 2 * n**3 / product, "bytes": 2 * source.nbytes / copy}
+
+
+def limit(work: dict[str, Any]) -> tuple[float, str]:
+    """The seconds that ``work`` takes at this machine's peaks, and which of the two it is bound by."""
+    peak = peaks(work["dtype"])
+    bounds = {"arithmetic": work["flops"] / peak["flops"], "memory": work["bytes"] / peak["bytes"]}
+    bound = max(bounds, key=lambda name: bounds[name])
+    return bounds[bound], bound
+
+
+def _best(run: Any, rounds: int = 5) -> float:
+    times = []
+    for _ in range(rounds + 1):
+        start = time.perf_counter()
+        run()
+        if sn.current_backend() == "cupy":
+            backend_module().cuda.get_current_stream().synchronize()
+        times.append(time.perf_counter() - start)
+    return min(times[1:])
