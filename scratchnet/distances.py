@@ -1,4 +1,4 @@
-"""Distances between the rows of two arrays."""
+"""Squared distances between the rows of two arrays."""
 
 from __future__ import annotations
 
@@ -12,27 +12,95 @@ def squared_distances(X: Array, Y: Array) -> Array:
     return DistancesTo(Y)(X)
 
 
-class DistancesTo:
-    """Squared distances to the rows of Y (m, d), for many blocks of rows: |x - y|^2 = |x|^2 - 2 x y' + |y|^2.
+def squared_differences(X: Array, Y: Array) -> Array:
+    """The same in the dtype of X and Y, one coordinate after another: for few coordinates; nothing cancels."""
+    return sum((X[:, k, None] - Y[:, k]) ** 2 for k in range(X.shape[1]))
 
-    One matrix product in float64, relative to an origin amid Y: far from it the three terms would cancel. The origin is
-    made of values that occur in Y, so data on a grid stay on one: between integers, equal distances come out equal.
+
+class DistancesTo:
+    """Squared distances to the rows of Y, for many blocks of rows, in float64.
+
+    "euclidean" is |x - y|^2 = |x|^2 - 2 x y' + |y|^2: one matrix product, relative to an origin amid Y, because far
+    from it the three terms would cancel. The origin is made of values that occur in Y, so data on a grid stay on one:
+    between integers, equal distances come out equal.
+
+    Parameters
+    ----------
+    Y : (m, d), or (m, m) distances where ``metric`` is "precomputed"
+    metric : {"euclidean", "cosine", "precomputed"}
+        "cosine" is (1 - cos(x, y))^2; a row of zeros is at distance 1 from everything. With "precomputed" the rows that
+        are asked about are rows of distances to Y, which are squared.
+    same : float
+        |x - y|^2 up to this share of |x|^2 counts as 0: rounding cannot tell such points apart.
+
+    Raises
+    ------
+    ValueError
+        If squares overflow, or precomputed distances are none.
     """
 
-    def __init__(self, Y: Array) -> None:
-        xp, mean = get_xp(Y), Y.mean(axis=0, dtype=np.float64)
-        nearest_to_mean = xp.abs(Y - mean).argmin(axis=0)
-        self.origin = xp.take_along_axis(Y, nearest_to_mean[None], axis=0).astype(np.float64)
-        Y = Y - self.origin
-        self.size = (Y**2).sum(axis=1)
-        Y *= -2
-        self.minus_2Y = Y
+    def __init__(self, Y: Array, metric: str = "euclidean", same: float = 0.0) -> None:
+        xp = get_xp(Y)
+        self.metric, self.same = metric, same
+        if metric == "precomputed":
+            _check_symmetric(Y)
+        if metric == "euclidean":
+            nearest_to_mean = xp.abs(Y - Y.mean(axis=0, dtype=np.float64)).argmin(axis=0)
+            self.origin = xp.take_along_axis(Y, nearest_to_mean[None], axis=0).astype(np.float64)
+        self.points = self.prepare(Y)
+        self.size = (self.points**2).sum(axis=1)
+
+    def __len__(self) -> int:
+        return len(self.points)
 
     def __call__(self, X: Array, first: int = 0) -> Array:
-        """|x_i - y_j|^2 (n, m - first) for X (n, d) and j >= first."""
-        xp = get_xp(X, self.minus_2Y)
-        X = X - self.origin
-        d = X @ self.minus_2Y[first:].T
-        d += (X**2).sum(axis=1)[:, None]
-        d += self.size[first:]
+        """d^2 (n, m - first) from the rows of X (n, d) to y_j, j >= first; never negative."""
+        return self.between(self._place(X), slice(first, None))
+
+    def prepare(self, X: Array) -> Array:
+        """X as :meth:`between` wants it, or an error if its distances would be no numbers."""
+        xp = get_xp(X)
+        if self.metric == "precomputed" and bool((X < 0).any()):
+            raise ValueError("metric='precomputed' needs distances: non-negative, and 0 on the diagonal")
+        with np.errstate(over="ignore"):
+            rows = self._place(X)
+            if not bool(xp.isfinite((rows**2).sum())):
+                raise ValueError("X spans so large a range that squared distances overflow; scale it down first")
+        return rows
+
+    def _place(self, X: Array) -> Array:
+        """In float64: relative to the origin (euclidean), of length 1 (cosine), as it is (precomputed)."""
+        xp, X = get_xp(X), X.astype(np.float64)
+        if self.metric == "euclidean":
+            X -= self.origin
+        elif self.metric == "cosine":
+            largest = xp.abs(X).max(axis=1, keepdims=True)
+            X /= xp.where(largest > 0, largest, 1)  # or squares could overflow
+            lengths = xp.sqrt((X**2).sum(axis=1, keepdims=True))
+            X /= xp.where(lengths > 0, lengths, 1)
+        return X
+
+    def between(self, rows: Array, columns: slice) -> Array:
+        """d^2 (n, columns) from prepared ``rows`` to the rows ``columns`` of Y."""
+        xp = get_xp(rows)
+        if self.metric == "precomputed":
+            return rows[:, columns] ** 2
+        if self.metric == "cosine":
+            return xp.maximum(1 - rows @ self.points[columns].T, 0) ** 2
+        size = (rows**2).sum(axis=1)[:, None]
+        d = (-2 * rows) @ self.points[columns].T
+        d += size
+        d += self.size[columns]
+        if self.same:
+            d *= d > self.same * size
+            return d
         return xp.maximum(d, 0, out=d)
+
+
+def _check_symmetric(D: Array) -> None:
+    if D.shape[0] != D.shape[1]:
+        raise ValueError(f"metric='precomputed' needs X as an (n, n) matrix of distances, got shape {tuple(D.shape)}")
+    if bool((D.diagonal() != 0).any()):
+        raise ValueError("metric='precomputed' needs distances: non-negative, and 0 on the diagonal")
+    if not bool(get_xp(D).allclose(D, D.T)):
+        raise ValueError("metric='precomputed' needs a symmetric X; symmetrise it with (X + X.T) / 2")

@@ -12,63 +12,18 @@ from sklearn.datasets import load_digits
 
 from scratchnet.backend import asarray, to_numpy
 from scratchnet.manifold import affinities as module
-from scratchnet.manifold.affinities import Affinities, Distances, affinities, affinities_to
+from scratchnet.manifold.affinities import Affinities, affinities, affinities_to
 
 DIGITS = load_digits().data
 PEER = json.loads((Path(__file__).parent / "references" / "sne.json").read_text())
 
 
 def find(X, perplexity, metric="euclidean") -> Affinities:
-    return affinities(Distances(asarray(X), metric), perplexity)
+    return affinities(asarray(X), perplexity, metric)
 
 
 def whole(n):
     return slice(0, n), slice(0, n)
-
-
-# -- distances --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("metric", "peer"), [("euclidean", "sqeuclidean"), ("cosine", "cosine")])
-def test_distances(xp, dtype, metric, peer):
-    X = DIGITS[:50].astype(dtype) + 1000  # far from the origin: centred first, so nothing is lost
-    d = Distances(asarray(X), metric)
-    exact = cdist(X.astype("float64"), X.astype("float64"), peer) ** (2 if metric == "cosine" else 1)
-    np.testing.assert_allclose(to_numpy(d.block(d.points, slice(0, 50))), exact, atol=1e-9 * exact.max())
-    np.testing.assert_allclose(to_numpy(d.block(d.points[3:5], slice(10, 20))), exact[3:5, 10:20], rtol=1e-6)
-    new = d.prepare(asarray(X[20:22] * np.float32(2)))
-    old = cdist(X[20:22].astype("float64") * 2, X.astype("float64"), peer) ** (2 if metric == "cosine" else 1)
-    np.testing.assert_allclose(to_numpy(d.block(new, slice(0, 50))), old, rtol=1e-6, atol=1e-9)
-
-
-def test_equal_rows_are_at_distance_zero(xp):
-    X = np.repeat(np.random.default_rng(0).standard_normal((7, 300)), 3, axis=0)
-    d = Distances(asarray(X), "euclidean")
-    assert (to_numpy(d.block(d.points, slice(0, 21))) == 0).sum() == 7 * 9
-
-
-def test_cosine_of_a_row_of_zeros_is_no_nan(xp):
-    d = Distances(asarray(np.array([[0.0, 0.0], [1.0, 1.0], [-1.0, -1.0]])), "cosine")
-    np.testing.assert_allclose(to_numpy(d.block(d.points, slice(0, 3))), [[1, 1, 1], [1, 0, 4], [1, 4, 0]], atol=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("D", "message"),
-    [
-        (np.zeros((2, 3)), "matrix of distances, got shape"),
-        (np.array([[0.0, -1.0], [-1.0, 0.0]]), "non-negative"),
-        (np.array([[1.0, 1.0], [1.0, 0.0]]), "0 on the diagonal"),
-        (np.array([[0.0, 1.0], [2.0, 0.0]]), "symmetric"),
-    ],
-)
-def test_precomputed_distances_are_checked(xp, D, message):
-    with pytest.raises(ValueError, match=message):
-        Distances(asarray(D), "precomputed")
-
-
-def test_overflow_is_an_error():
-    with pytest.raises(ValueError, match="scale it down"):
-        Distances(np.array([[1e200], [0.0]]), "euclidean")
 
 
 # -- perplexity -------------------------------------------------------------------------------------------------------
@@ -123,8 +78,7 @@ def test_scale_and_place_do_not_matter(xp):
 
 def test_new_points(xp):
     """A new point's row has the perplexity too; one that equals an old point counts it as a neighbour."""
-    distances = Distances(asarray(DIGITS[:100]), "euclidean")
-    P = to_numpy(affinities_to(distances, asarray(DIGITS[90:120]), 20.0))
+    P = to_numpy(affinities_to(find(DIGITS[:100], 20.0), asarray(DIGITS[90:120]), 20.0))
     entropy = -(P * np.log(np.where(P > 0, P, 1))).sum(axis=1)
     np.testing.assert_allclose(entropy, np.log(20.0), atol=1e-5)
     assert (P.argmax(axis=1)[:10] == np.arange(90, 100)).all()

@@ -17,7 +17,6 @@ from scratchnet import blocks
 from scratchnet.backend import asarray, to_numpy
 from scratchnet.base import DataConversionWarning
 from scratchnet.decomposition import PCA
-from scratchnet.distances import squared_distances
 from scratchnet.neighbors import KNeighborsClassifier, nearest_neighbors
 
 IRIS, SPECIES = load_iris(return_X_y=True)
@@ -31,26 +30,6 @@ with warnings.catch_warnings():  # "does not inherit from sklearn.base.BaseEstim
 @conventions
 def test_scikit_learn_conventions(estimator, check):
     check(estimator)
-
-
-# -- distances --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("shift", [0, 1e4])
-def test_squared_distances(xp, dtype, shift):
-    rng = np.random.default_rng(0)
-    X, Y = ((rng.standard_normal((n, 5)) + shift).astype(dtype) for n in (7, 4))
-    exact = ((X[:, None].astype("float64") - Y) ** 2).sum(axis=2)
-    d = squared_distances(asarray(X), asarray(Y))
-    assert d.dtype == "float64"
-    np.testing.assert_allclose(to_numpy(d), exact, rtol=1e-12)
-
-
-def test_squared_distances_are_never_negative(xp):
-    X = asarray(np.random.default_rng(0).standard_normal((200, 30)) * 1e3)
-    d = to_numpy(squared_distances(X, X))
-    assert d.min() >= 0
-    assert d.diagonal().max() < 1e-7
 
 
 # -- search -----------------------------------------------------------------------------------------------------------

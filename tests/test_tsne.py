@@ -18,7 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from scratchnet.backend import asarray, to_numpy
 from scratchnet.base import NotFittedError
 from scratchnet.manifold import SNE, TSNE, SymmetricSNE
-from scratchnet.manifold.affinities import Distances, affinities
+from scratchnet.manifold.affinities import affinities
 from scratchnet.manifold.sne import Student, kl_divergence
 
 IRIS, DIGITS = load_iris().data, load_digits().data
@@ -133,7 +133,7 @@ def test_sne_sums_over_points():
     """The cost of SNE is a sum of n row divergences, of symmetric SNE and t-SNE one divergence."""
     X = DIGITS[:100]
     start = 1e-3 * np.random.default_rng(0).standard_normal((100, 2))
-    P = affinities(Distances(X, "euclidean"), 10.0)
+    P = affinities(X, 10.0)
     entropy = float(P.entropy.sum())
     sne = SNE(perplexity=10, init=start, max_iter=0).fit(X)
     assert sne.kl_divergence_ == pytest.approx(100 * np.log(99) - entropy, rel=1e-4)
@@ -160,7 +160,7 @@ def test_kl_is_never_exaggerated():
     X = DIGITS[:50]
     tsne = TSNE(perplexity=10, max_iter=8, early_exaggeration=12.0)
     states = list(tsne.steps(X))
-    P = affinities(Distances(X, "euclidean"), 10.0).joint(slice(0, 50), slice(0, 50))
+    P = affinities(X, 10.0).joint(slice(0, 50), slice(0, 50))
     for state in states:
         assert state.kl == pytest.approx(float(kl_divergence(state.embedding, P, Student())), rel=1e-12)
 

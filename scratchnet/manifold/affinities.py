@@ -18,74 +18,14 @@ import numpy as np
 
 from scratchnet import blocks
 from scratchnet.backend import Array, get_xp, to_numpy
+from scratchnet.distances import DistancesTo
 
 _BLOCK = 256  # rows of distances at a time
-_EPS = 2.0**-52
-_SAME = 32 * _EPS  # relative squared distance below which rounding cannot tell two points apart
+_SAME = 2.0**-46  # relative squared distance up to which two points count as one: 64 times the rounding of float64
 _FAR = 5  # median distances to a nearest neighbour, from which on a point is called an outlier
 _TOLERANCE = 1e-6  # of an entropy, in nats
 _MAX_ITER = 200  # never met: a bisection needs 60
-_LARGEST = np.log(0.1 / _SAME)  # log of the largest beta, per mean squared distance: beyond it rounding decides
-
-
-class Distances:
-    """Squared distances d^2 in float64 between the rows of X and those of another array, a block at a time.
-
-    Parameters
-    ----------
-    X : (n, n_features), or (n, n) distances where ``metric`` is "precomputed"
-    metric : {"euclidean", "cosine", "precomputed"}
-        "cosine" is d = 1 - cos(x, y); a row of zeros is at distance 1 from everything.
-    """
-
-    def __init__(self, X: Array, metric: str) -> None:
-        self.metric, self.dtype = metric, X.dtype
-        if metric == "precomputed":
-            _check_distances(X)
-        self.origin = X.mean(axis=0, dtype=np.float64) if metric == "euclidean" else None
-        self.points = self.prepare(X)
-
-    def __len__(self) -> int:
-        return len(self.points)
-
-    def prepare(self, X: Array) -> Array:
-        """X (m, n_features) as :meth:`block` wants it: float64, centred (euclidean) or scaled to length 1 (cosine)."""
-        xp = get_xp(X)
-        with np.errstate(over="ignore"):
-            X = X.astype(np.float64)
-            if self.metric == "precomputed":
-                return X
-            if self.metric == "euclidean":
-                X -= self.origin
-            lengths = xp.sqrt((X**2).sum(axis=1, keepdims=True))
-        if not bool(xp.isfinite(lengths.sum())):
-            raise ValueError("X spans so large a range that squared distances overflow; scale it down first")
-        return X / xp.where(lengths > 0, lengths, 1) if self.metric == "cosine" else X
-
-    def block(self, rows: Array, columns: slice) -> Array:
-        """(len(rows), columns): d^2 from ``rows``, prepared, to rows ``columns`` of X; never negative."""
-        xp = get_xp(rows)
-        if self.metric == "precomputed":
-            return rows[:, columns] ** 2
-        other = self.points[columns]
-        d = rows @ other.T
-        if self.metric == "cosine":
-            return xp.maximum(1 - d, 0) ** 2
-        size = (rows**2).sum(axis=1)[:, None] + (other**2).sum(axis=1)  # |x|^2 + |y|^2
-        d *= -2
-        d += size
-        d *= d > _SAME * size  # the same point, up to rounding
-        return d
-
-
-def _check_distances(D: Array) -> None:
-    xp = get_xp(D)
-    if D.shape[0] != D.shape[1]:
-        raise ValueError(f"metric='precomputed' needs X as an (n, n) matrix of distances, got shape {tuple(D.shape)}")
-    if bool((D < 0).any()) or bool((D.diagonal() != 0).any()):
-        raise ValueError("metric='precomputed' needs distances: non-negative, and 0 on the diagonal")
-    if not bool(xp.allclose(D, D.T)):
-        raise ValueError("metric='precomputed' needs a symmetric X; symmetrise it with (X + X.T) / 2")
+_LARGEST = np.log(0.2 / _SAME)  # log of the largest beta, per mean squared distance: beyond it rounding decides
 
 
 @dataclass(frozen=True)
@@ -133,13 +73,15 @@ class Affinities:
 
     Attributes
     ----------
+    dtype : of the blocks
     beta : 1 / (2 sigma_i^2)
     nearest : squared distance to the nearest neighbour
     log_z : log sum_j exp(-beta_i (d_ij^2 - nearest_i))
     entropy : of p_.|i in nats; the logarithm of the perplexity, unless too many neighbours are equally near
     """
 
-    distances: Distances
+    distances: DistancesTo
+    dtype: Any
     perplexity: float
     beta: Array
     nearest: Array
@@ -150,11 +92,11 @@ class Affinities:
         return len(self.beta)
 
     def conditional(self, rows: slice, columns: slice) -> Array:
-        """p_j|i for i in ``rows``, j in ``columns``, in the dtype of the points."""
+        """p_j|i for i in ``rows``, j in ``columns``, in ``dtype``."""
         return self._gaussian(self._distances(rows, columns), rows)
 
     def joint(self, rows: slice, columns: slice) -> Array:
-        """p_ij = (p_j|i + p_i|j) / 2n for i in ``rows``, j in ``columns``, in the dtype of the points."""
+        """p_ij = (p_j|i + p_i|j) / 2n for i in ``rows``, j in ``columns``, in ``dtype``."""
         d = self._distances(rows, columns)
         p = self._gaussian(d, rows) + self._gaussian(d.T, columns).T
         p /= 2 * len(self)
@@ -177,47 +119,55 @@ class Affinities:
         )
 
     def _distances(self, rows: slice, columns: slice) -> Array:
-        d = self.distances.block(self.distances.points[rows], columns)
+        d = self.distances.between(self.distances.points[rows], columns)
         _set_self(d, rows.start, columns.start, np.inf)  # nobody picks himself
         return d
 
     def _gaussian(self, d: Array, rows: slice) -> Array:
-        return _gaussian(d, self.beta[rows], self.nearest[rows], self.log_z[rows], self.distances.dtype)
+        return _gaussian(d, self.beta[rows], self.nearest[rows], self.log_z[rows], self.dtype)
 
 
-def affinities(distances: Distances, perplexity: float) -> Affinities:
+def affinities(X: Array, perplexity: float, metric: str = "euclidean") -> Affinities:
     """Find every point's beta.
+
+    Parameters
+    ----------
+    X : (n, n_features), or (n, n) distances where ``metric`` is "precomputed"
+        The affinities are computed in its dtype; their sums, and distances, in float64.
+    perplexity : float
+    metric : {"euclidean", "cosine", "precomputed"}
 
     Raises
     ------
     ValueError
-        If the perplexity is above n - 1, the number of neighbours.
+        If the perplexity is above n - 1, the number of neighbours; if X holds no distances, or its squares overflow.
     """
-    n, xp = len(distances), get_xp(distances.points)
+    n, xp = len(X), get_xp(X)
     if not 1 <= perplexity <= n - 1:
         raise ValueError(
             f"perplexity={perplexity:g} must be between 1 and n_samples - 1 = {n - 1}: it is the effective number of "
             f"neighbours, and each of the n_samples={n} samples has {n - 1}"
         )
+    distances = DistancesTo(X, metric, same=_SAME)
 
     def search(points: Array, rows: Array) -> tuple[Array, ...]:
-        d, start = distances.block(points, slice(0, n)), int(rows[0])
+        d, start = distances.between(points, slice(0, n)), int(rows[0])
         _set_self(d, start, 0, np.inf)
         nearest = d.min(axis=1)
         _set_self(d, start, 0, nearest)
-        return nearest, *calibrate(d, perplexity, n - 1, distances.dtype)
+        return nearest, *calibrate(d, perplexity, n - 1, X.dtype)
 
     found = blocks.map(search, distances.points, xp.arange(n), size=_BLOCK)
     nearest, beta, log_z, entropy = (xp.concatenate(part) for part in zip(*found, strict=True))
-    return Affinities(distances, perplexity, beta, nearest, log_z, entropy)
+    return Affinities(distances, X.dtype, perplexity, beta, nearest, log_z, entropy)
 
 
-def affinities_to(distances: Distances, X_new: Array, perplexity: float) -> Array:
-    """(m, n): p_j|i of new points i over the old points j, in the dtype of the old."""
-    d = distances.block(distances.prepare(X_new), slice(0, len(distances)))
+def affinities_to(old: Affinities, X_new: Array, perplexity: float) -> Array:
+    """(m, n): p_j|i of new points i over the ``old`` points j, in the dtype of the old."""
+    d = old.distances.between(old.distances.prepare(X_new), slice(0, len(old)))
     nearest = d.min(axis=1)
-    beta, log_z, _ = calibrate(d, perplexity, len(distances), distances.dtype)
-    return _gaussian(d, beta, nearest, log_z, distances.dtype)
+    beta, log_z, _ = calibrate(d, perplexity, len(old), old.dtype)
+    return _gaussian(d, beta, nearest, log_z, old.dtype)
 
 
 def calibrate(d: Array, perplexity: float, others: int, dtype: Any) -> tuple[Array, Array, Array]:

@@ -13,7 +13,7 @@ import numpy as np
 from scratchnet.backend import Array, RandomState, Rng, asarray, get_xp
 from scratchnet.base import Estimator, check_array, check_choice, check_integer, check_number, progress
 from scratchnet.decomposition import PCA
-from scratchnet.manifold.affinities import Affinities, Distances, affinities, affinities_to
+from scratchnet.manifold.affinities import Affinities, affinities, affinities_to
 from scratchnet.manifold.sne import (
     DenseObjective,
     EmbeddingState,
@@ -146,7 +146,7 @@ class NeighbourEmbedding(Estimator, ABC):
         else:
             self.learning_rate_ = check_number(self.learning_rate, "learning_rate", minimum=0.0, open_minimum=True)
         Y = self._start(X, k, rng)
-        self.affinities_ = affinities(Distances(X, self.metric), perplexity)
+        self.affinities_ = affinities(X, perplexity, self.metric)
         self.beta_ = self.affinities_.beta.astype(dtype)
         if self.verbose:
             print(f"{self.affinities_.report()}\nlearning rate {self.learning_rate_:g} ({self.learning_rate!r})")
@@ -172,7 +172,7 @@ class NeighbourEmbedding(Estimator, ABC):
         found = self.affinities_
         everyone = slice(0, len(found))
         if self._tiled(found.beta):
-            return TiledObjective(found.joint, len(found), getattr(kernel, "dof", None), found.distances.dtype)
+            return TiledObjective(found.joint, len(found), getattr(kernel, "dof", None), found.dtype)
         P = (found.conditional if self._by_row else found.joint)(everyone, everyone)
         return DenseObjective(P, kernel, self._by_row)
 
@@ -215,7 +215,7 @@ class NeighbourEmbedding(Estimator, ABC):
         perplexity = min(float(self.perplexity), len(old))
         places = []
         for i in range(0, len(X), _ROWS):
-            P = affinities_to(self.affinities_.distances, X[i : i + _ROWS], perplexity)
+            P = affinities_to(self.affinities_, X[i : i + _ROWS], perplexity)
             states = descend(FrozenObjective(P, kernel, old), P @ old, learning_rate=0.1, max_iter=250)
             places.append(deque(states, maxlen=1)[0].embedding)
         return get_xp(X).concatenate(places)

@@ -32,6 +32,7 @@ from typing import Protocol
 import numpy as np
 
 from scratchnet.backend import Array, asarray, get_xp
+from scratchnet.distances import squared_differences
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Kernels
@@ -85,7 +86,7 @@ def kl_divergence(Y: Array, P: Array, kernel: Kernel, by_row: bool = False) -> A
     P : (n, n)
         Affinities with a zero diagonal. They and Q sum to one, in each row where ``by_row``, else over all pairs.
     """
-    return _kl(P, _log_similarities(kernel.log_weight(_squared_distances(Y, Y)), by_row))
+    return _kl(P, _log_similarities(kernel.log_weight(squared_differences(Y, Y)), by_row))
 
 
 def kl_gradient(Y: Array, P: Array, kernel: Kernel, by_row: bool = False, exaggeration: float = 1.0) -> Array:
@@ -93,14 +94,14 @@ def kl_gradient(Y: Array, P: Array, kernel: Kernel, by_row: bool = False, exagge
 
     ``exaggeration`` multiplies P, and with it the attraction, without P being changed.
     """
-    xp, s = get_xp(Y, P), _squared_distances(Y, Y)
+    xp, s = get_xp(Y, P), squared_differences(Y, Y)
     Q = xp.exp(_log_similarities(kernel.log_weight(s), by_row))
     return _spring_forces(Y, (exaggeration * P - Q) * kernel.slope(s))
 
 
 def kl_forces(Y: Array, P: Array, kernel: Kernel, by_row: bool = False) -> tuple[Array, Array]:
     """The two parts of :func:`kl_gradient`, each (n, k): the attraction by P, and the repulsion by -Q."""
-    xp, s = get_xp(Y, P), _squared_distances(Y, Y)
+    xp, s = get_xp(Y, P), squared_differences(Y, Y)
     slope = kernel.slope(s)
     Q = xp.exp(_log_similarities(kernel.log_weight(s), by_row))
     return _spring_forces(Y, P * slope), -_spring_forces(Y, Q * slope)
@@ -116,11 +117,6 @@ def _kl(P: Array, log_q: Array) -> Array:
     """sum p (log p - log q), where 0 log 0 is 0."""
     xp, there = get_xp(P), P > 0
     return (P * (xp.log(xp.where(there, P, 1)) - xp.where(there, log_q, 0))).sum()
-
-
-def _squared_distances(A: Array, B: Array) -> Array:
-    """(n, m): |a_i - b_j|^2, by differences: these points have few coordinates."""
-    return sum((A[:, k, None] - B[:, k]) ** 2 for k in range(A.shape[1]))
 
 
 def _log_similarities(log_w: Array, by_row: bool, others: bool = False) -> Array:
@@ -177,7 +173,7 @@ class FrozenObjective:
     old: Array
 
     def kl(self, Y: Array) -> Array:
-        log_q = _log_similarities(self.kernel.log_weight(_squared_distances(Y, self.old)), by_row=True, others=True)
+        log_q = _log_similarities(self.kernel.log_weight(squared_differences(Y, self.old)), by_row=True, others=True)
         return _kl(self.P, log_q)
 
     def forces(self, Y: Array) -> tuple[Array, Array]:
@@ -185,7 +181,7 @@ class FrozenObjective:
         return self.gradient(Y) - repulsion, repulsion
 
     def gradient(self, Y: Array, exaggeration: float = 1.0) -> Array:
-        s = _squared_distances(Y, self.old)
+        s = squared_differences(Y, self.old)
         Q = get_xp(s).exp(_log_similarities(self.kernel.log_weight(s), by_row=True, others=True))
         S = (exaggeration * self.P - Q) * self.kernel.slope(s)
         return 2 * (S.sum(axis=1)[:, None] * Y - S @ self.old)

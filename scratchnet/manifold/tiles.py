@@ -48,6 +48,7 @@ class TiledObjective:
         self._places = [(rows, columns) for i, rows in enumerate(parts) for columns in parts[i:]]
         self._scratch: list[Array] = []  # two tiles for each thread
         self._tiles: list[Array] = self._map(lambda i, rows, columns: joint(rows, columns).astype(self.dtype))
+        self._p_log_p = sum(self._map(self._p_log_p_tile))
 
     def _map(self, function: Callable[[int, slice, slice], Any]) -> list[Any]:
         """``function(i, rows, columns)`` of every tile, on threads; the results in order."""
@@ -123,22 +124,31 @@ class TiledObjective:
     # -- cost ---------------------------------------------------------------------------------------------------------
 
     def kl(self, Y: Array) -> float:
-        """KL(P || Q) = sum_ij p_ij (log p_ij - log w_ij) + log Z in nats, summed in float64."""
+        """KL(P || Q) = sum_ij p_ij (log p_ij - log w_ij) + log Z in nats."""
         left, right, _ = self._factors(Y)
         parts = self._map(lambda i, rows, columns: self._kl_tile(i, left[rows] @ right[:, columns], rows == columns))
         cost, z = np.sum(parts, axis=0)
-        return float(cost + np.log(z))
+        return float(self._p_log_p + cost + np.log(z))
+
+    def _p_log_p_tile(self, i: int, rows: slice, columns: slice) -> float:
+        """The tile's sum of p log p, where 0 log 0 is 0."""
+        P = self._tiles[i]
+        cost = _total(P * np.log(np.maximum(P, np.finfo(self.dtype).tiny)))
+        return cost if rows == columns else 2 * cost
 
     def _kl_tile(self, i: int, T: Array, diagonal: bool) -> tuple[float, float]:
-        """The tile's sum of p (log p - log w), and its sum of w."""
-        P, T = self._tiles[i].astype(np.float64), T.astype(np.float64)
-        if diagonal:
-            np.fill_diagonal(T, np.inf)
+        """The tile's sum of -p log w, and its sum of w."""
         log_w = -np.maximum(T, 0) if self.dof is None else -(self.dof + 1) / 2 * np.log(np.maximum(T, 1))
-        there = P > 0
-        cost = float((P * (np.log(np.where(there, P, 1)) - np.where(there, log_w, 0))).sum())
-        z = float(np.exp(log_w).sum())
+        cost = -_total(self._tiles[i] * log_w)
+        if diagonal:
+            np.fill_diagonal(log_w, -np.inf)
+        z = _total(np.exp(log_w))
         return (cost, z) if diagonal else (2 * cost, 2 * z)
+
+
+def _total(M: Array) -> float:
+    """The sum of all entries: each row's in the dtype of M, theirs in float64."""
+    return float((M @ np.ones(M.shape[1], M.dtype)).sum(dtype=np.float64))
 
 
 def _nearest(s: Array, diagonal: bool) -> float:
