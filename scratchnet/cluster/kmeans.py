@@ -152,7 +152,8 @@ class KMeans(TransformerMixin, Estimator):
     def steps(self, X: Any, *, sample_weight: Any = None) -> Iterator[LloydState]:
         """Fit like :meth:`fit`, yielding a :class:`LloydState` after every assign and every move step.
 
-        Attributes are those of the best run that has ended.
+        Attributes are those of the best run that has ended. A loop that is left early (``break``, or ``close()`` of the
+        generator) counts the centres of the last state as a run: the estimator is fitted.
         """
         X, weight, start = self._check_data(X, sample_weight)
         xp, rng = get_xp(X), Rng(self.random_state, get_xp(X))
@@ -161,26 +162,36 @@ class KMeans(TransformerMixin, Estimator):
             lloyd = _lloyd(X, weight, self.n_clusters, geometry, self.metric)
         if not np.isfinite(lloyd.total):
             raise ValueError("X spans so large a range that squared distances overflow; scale it down first")
-        best = np.inf
-        for run in range(self.n_init if start is None else 1):
-            first = start
-            if first is None:
-                first = _STARTS[self.init](X, weight, self.n_clusters, rng.host, geometry)
-            for state in self._run(lloyd, geometry.to_local(first)):
-                state = replace(state, run=run, centers=geometry.to_data(state.centers).astype(X.dtype))
+        self.inertia_ = np.inf
+        state: LloydState | None = None
+        try:
+            for run in range(self.n_init if start is None else 1):
+                first = start
+                if first is None:
+                    first = _STARTS[self.init](X, weight, self.n_clusters, rng.host, geometry)
+                for state in self._run(lloyd, geometry.to_local(first)):
+                    state = replace(state, run=run, centers=geometry.to_data(state.centers).astype(X.dtype))
+                    yield state
+                state = self._end(state, X, weight)
                 yield state
-            labels, objective = _assign(X, weight, state.centers, self.metric)
-            if objective < best:
-                best = objective
-                self.cluster_centers_, self.labels_ = state.centers, labels
-                self.inertia_, self.n_iter_ = objective, state.n_iter
-            yield replace(state, step="end", labels=labels, objective=objective, relocated=())
+        except GeneratorExit:  # the caller has seen enough
+            if state is not None and state.step != "end":
+                self._end(state, X, weight)
+            raise
         filled = len(xp.unique(self.labels_))
         if filled < self.n_clusters:
             warnings.warn(
                 f"only {filled} of n_clusters={self.n_clusters} clusters hold points: X has too few different rows",
                 stacklevel=2,
             )
+
+    def _end(self, state: LloydState, X: Array, weight: Array | None) -> LloydState:
+        """The last state of a run, with labels and objective of its centres; the best of all runs is kept."""
+        labels, objective = _assign(X, weight, state.centers, self.metric)
+        if objective < self.inertia_:
+            self.cluster_centers_, self.labels_ = state.centers, labels
+            self.inertia_, self.n_iter_ = objective, state.n_iter
+        return replace(state, step="end", labels=labels, objective=objective, relocated=())
 
     def _run(self, lloyd: Lloyd, centers: Array) -> Iterator[LloydState]:
         """One descent from ``centers``; these and those of its states are local."""

@@ -11,6 +11,8 @@ from scratchnet import blocks
 from scratchnet.backend import Array, get_xp, to_numpy
 from scratchnet.cluster.geometry import Euclidean
 
+_AT_ONCE = 1 << 20  # entries of a cluster whose medians are found together: it need not fit into memory
+
 
 class Lloyd:
     """k-means: weighted points, their current clusters, and the sums that the next centres come from.
@@ -159,11 +161,16 @@ class MedianLloyd(Lloyd):
         return xp.stack(found)
 
     def _median(self, rows: Array) -> Array:
-        xp, x = self.xp, self.geometry.local(self.X[rows])
-        order = x.argsort(axis=0)
-        reached = self.weight[rows][order].cumsum(axis=0, dtype=np.float64)
-        half = (reached >= reached[-1] / 2).argmax(axis=0)[None]
-        return xp.take_along_axis(xp.take_along_axis(x, order, axis=0), half, axis=0)[0].astype(np.float64)
+        xp, (_, d) = self.xp, self.X.shape
+        origin, weight, found = self.geometry.origin, self.weight[rows], []
+        width = max(1, _AT_ONCE // len(rows))
+        for j in range(0, d, width):
+            x = self.X[rows, j : j + width] - origin[j : j + width]
+            order = x.argsort(axis=0)
+            reached = weight[order].cumsum(axis=0, dtype=np.float64)
+            half = (reached >= reached[-1] / 2).argmax(axis=0)[None]
+            found.append(xp.take_along_axis(xp.take_along_axis(x, order, axis=0), half, axis=0)[0].astype(np.float64))
+        return xp.concatenate(found)
 
 
 def cluster_sums(x: Array, labels: Array, weight: Array, n_clusters: int, before: Array | None = None) -> Array:
