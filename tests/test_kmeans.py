@@ -154,12 +154,13 @@ def test_a_loop_left_early_leaves_a_fitted_estimator(xp, at):
     """Its centres are those last seen; labels and objective belong to them."""
     X, km = blobs(200, 3, 8), KMeans(8, init="random", tol=0, random_state=0)
     for i, state in enumerate(km.steps(X), 1):
+        last = state
         if i == at:
             break
-    np.testing.assert_array_equal(to_numpy(km.cluster_centers_), to_numpy(state.centers))
+    np.testing.assert_array_equal(to_numpy(km.cluster_centers_), to_numpy(last.centers))
     np.testing.assert_array_equal(to_numpy(km.labels_), to_numpy(km.predict(X)))
     assert km.inertia_ == pytest.approx(objective(X, km.labels_, km.cluster_centers_))
-    assert km.n_iter_ == state.n_iter
+    assert km.n_iter_ == last.n_iter
 
 
 def test_a_loop_left_in_a_later_run_keeps_the_best():

@@ -8,12 +8,13 @@ import sys
 import matplotlib
 import numpy as np
 import pytest
+from scipy.cluster import hierarchy
 
 from scratchnet import plots
 from scratchnet.autoencoders import Autoencoder, latent
 from scratchnet.autoencoders.history import History
-from scratchnet.backend import asarray
-from scratchnet.cluster import KMeans
+from scratchnet.backend import asarray, to_numpy
+from scratchnet.cluster import AgglomerativeClustering, KMeans
 from scratchnet.decomposition import PCA
 
 
@@ -142,6 +143,50 @@ def test_kmeans_steps_of_a_short_run_leaves_panels_empty():
     states = list(KMeans(2, init=X[[0, 2]], tol=0).steps(X))
     assert len(states) < 6
     assert len(drawn(plots.kmeans_steps(states, X)).axes) == 6
+
+
+@pytest.mark.parametrize("linkage", ["single", "average", "ward"])
+@pytest.mark.parametrize("n", [2, 3, 40])
+def test_dendrogram_has_scipys_coordinates(rng, linkage, n):
+    tree = AgglomerativeClustering(linkage=linkage).fit(rng.normal(size=(n, 3))).linkage_matrix_
+    order, links = plots.dendrogram_links(tree)
+    theirs = hierarchy.dendrogram(tree, no_plot=True)
+    assert order.tolist() == theirs["leaves"]
+    expected = np.stack([(np.array(theirs["icoord"]) - 5) / 10, theirs["dcoord"]], axis=2)
+    by_height = np.argsort(expected[:, 1, 1])  # SciPy lists them depth first
+    np.testing.assert_allclose(links, expected[by_height])
+
+
+def test_dendrogram_by_hand(xp):
+    model = AgglomerativeClustering(linkage="single").fit(np.array([[0.0], [1.0], [4.0], [6.0]]))
+    order, links = plots.dendrogram_links(to_numpy(model.linkage_matrix_))
+    assert order.tolist() == [0, 1, 2, 3]
+    assert links[2].tolist() == [[0.5, 1], [0.5, 3], [2.5, 3], [2.5, 2]]
+    figure = drawn(plots.dendrogram(model.linkage_matrix_, threshold=1.5, names=list("ab$d"), title="four"))
+    (ax,) = figure.axes
+    assert ax.lines[0].get_ydata() == [1.5, 1.5]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["a", "b", "$", "d"]
+    drawn_colors = [matplotlib.colors.to_hex(c) for c in ax.collections[0].get_colors()]
+    assert drawn_colors == [plots.PALETTE[0], plots.INK, plots.INK]
+
+
+def test_dendrogram_colours_clusters_like_their_labels(rng):
+    """A scatter of ``labels_`` beside it shows the same colours."""
+    X = np.r_[rng.normal(9, 1, (20, 2)), rng.normal(0, 1, (20, 2))]
+    model = AgglomerativeClustering(2).fit(X)
+    at = float(model.distances_[-2:].mean())
+    ax = plots.dendrogram(model.linkage_matrix_, threshold=at).axes[0]
+    order, _ = plots.dendrogram_links(model.linkage_matrix_)
+    found = [matplotlib.colors.to_hex(c) for c in ax.collections[0].get_colors()]
+    assert found[-1] == plots.INK
+    for bar, color in zip(ax.collections[0].get_segments()[:-1], found[:-1], strict=True):
+        assert color == plots.PALETTE[model.labels_[order[int(bar[0, 0])]]]
+
+
+def test_dendrogram_of_equal_points_and_of_one():
+    drawn(plots.dendrogram(AgglomerativeClustering().fit(np.ones((4, 2))).linkage_matrix_, threshold=0.0))
+    with pytest.raises(ValueError, match=r"tree has shape \(0, 4\)"):
+        plots.dendrogram(AgglomerativeClustering(1).fit(np.ones((1, 2))).linkage_matrix_)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

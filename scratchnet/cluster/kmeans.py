@@ -172,6 +172,7 @@ class KMeans(TransformerMixin, Estimator):
                 for state in self._run(lloyd, geometry.to_local(first)):
                     state = replace(state, run=run, centers=geometry.to_data(state.centers).astype(X.dtype))
                     yield state
+                assert state is not None  # a run has a start
                 state = self._end(state, X, weight)
                 yield state
         except GeneratorExit:  # the caller has seen enough

@@ -6,7 +6,7 @@ when the first figure is drawn.
 """
 
 from scratchnet.plots.charts import bars, curves, distributions, history, spectrum
-from scratchnet.plots.clusters import kmeans_steps, voronoi, voronoi_cells
+from scratchnet.plots.clusters import dendrogram, dendrogram_links, kmeans_steps, voronoi, voronoi_cells
 from scratchnet.plots.images import as_images, image_grid, manifold_grid, reconstructions
 from scratchnet.plots.points import scatter
 from scratchnet.plots.style import FAINT, GREY, INK, PALETTE, PAPER, WIDTH, colors, figure, style
@@ -22,6 +22,8 @@ __all__ = [
     "bars",
     "colors",
     "curves",
+    "dendrogram",
+    "dendrogram_links",
     "distributions",
     "figure",
     "history",

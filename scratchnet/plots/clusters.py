@@ -1,4 +1,4 @@
-"""Clusters in the plane: Voronoi cells, and k-means step by step."""
+"""Clusters: Voronoi cells in the plane, k-means step by step, the tree of agglomerative clustering."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scratchnet.backend import to_numpy
+from scratchnet.cluster.linkage import cut
 from scratchnet.plots.style import GREY, INK, WIDTH, Axes, colors, figure, on, styled
 
 if TYPE_CHECKING:
@@ -93,3 +94,75 @@ def voronoi_cells(centers: np.ndarray, low: np.ndarray, high: np.ndarray) -> lis
             corners = np.array(kept).reshape(-1, 2)
         cells.append(corners)
     return cells
+
+
+@styled
+def dendrogram(
+    tree: Any,
+    *,
+    threshold: float | None = None,
+    names: Any = None,
+    ax: Axes | None = None,
+    title: str | None = None,
+    ylabel: str = "height of the merge",
+) -> Figure:
+    """The tree of agglomerative clustering: points below, each merge a bar that joins two clusters at its height.
+
+    Parameters
+    ----------
+    tree : (n - 1, 4)
+        ``linkage_matrix_``, in SciPy's format.
+    threshold : float, optional
+        Draws a line at this height and colours the clusters below it, in the order of ``labels_`` (by first point).
+    names : (n,), optional
+        Of the points, written below them.
+    """
+    Z = to_numpy(tree)
+    if Z.ndim != 2 or Z.shape[1] != 4 or len(Z) == 0:
+        raise ValueError(f"tree has shape {Z.shape}; pass a linkage matrix (n - 1, 4) of two points or more")
+    from matplotlib.collections import LineCollection
+
+    fig, ax = on(ax, (WIDTH, 3.4))
+    order, links = dendrogram_links(Z)
+    below = np.zeros(len(Z), dtype=bool) if threshold is None else Z[:, 2] < threshold
+    labels = cut(Z, int(below.sum()))
+    palette = colors(int(labels.max()) + 1)
+    at_leaf = np.empty(2 * len(Z) + 1, dtype=int)  # any one point of each cluster
+    at_leaf[: len(Z) + 1] = np.arange(len(Z) + 1)
+    for k, left in enumerate(Z[:, 0].astype(int)):
+        at_leaf[len(Z) + 1 + k] = at_leaf[left]
+    look = [palette[labels[at_leaf[len(Z) + 1 + k]]] if below[k] else INK for k in range(len(Z))]
+    ax.add_collection(LineCollection(list(links), colors=look, linewidths=0.9 if len(Z) > 60 else 1.3))
+    if threshold is not None:
+        ax.axhline(threshold, color=GREY, linewidth=1, linestyle="--")
+    ax.set(xlim=(-0.5, len(Z) + 0.5), ylim=(0, 1.05 * (float(Z[-1, 2]) or 1.0)), xticks=[], ylabel=ylabel)
+    if names is not None:
+        ax.set_xticks(np.arange(len(Z) + 1), [str(to_numpy(names)[i]) for i in order], parse_math=False)
+        ax.tick_params(axis="x", length=0, labelsize=9 if len(Z) < 40 else 6)
+    ax.spines["bottom"].set_visible(False)
+    ax.set_title(title or "")
+    return fig
+
+
+def dendrogram_links(tree: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where a dendrogram has its points and bars: the points from left to right (n,), the bars (n - 1, 4, 2).
+
+    The i-th point from the left stands at x = i. Bar k goes from the top of one cluster up to the height of merge k,
+    over, and down to the top of the other: four corners (x, height). No bars cross, because the points of a cluster
+    stand side by side; the cluster of the first column of ``tree`` stands left.
+    """
+    n = len(tree) + 1
+    pairs, heights = tree[:, :2].astype(int), tree[:, 2]
+    size = np.r_[np.ones(n, dtype=int), tree[:, 3].astype(int)]
+    start = np.zeros(2 * n - 1, dtype=int)  # where the points of each cluster begin
+    for k in range(n - 2, -1, -1):
+        left, right = pairs[k]
+        start[left] = start[n + k]
+        start[right] = start[n + k] + size[left]
+    x, top = np.r_[start[:n].astype(float), np.empty(n - 1)], np.r_[np.zeros(n), heights]
+    links = np.empty((n - 1, 4, 2))
+    for k, (left, right) in enumerate(pairs):
+        x[n + k] = (x[left] + x[right]) / 2
+        links[k, :, 0] = x[left], x[left], x[right], x[right]
+        links[k, :, 1] = top[left], heights[k], heights[k], top[right]
+    return np.argsort(start[:n]), links
