@@ -24,6 +24,10 @@ Backend = Annotated[
 Data = Annotated[
     Path | None, typer.Option(help="Your own .npy, .npz or .csv file. Default: the digits that come with the package.")
 ]
+Label = Annotated[
+    str | None,
+    typer.Option(help="The column or array of --data that holds labels. Default: one called y, label or target."),
+]
 Seed = Annotated[int, typer.Option(help="Seed of every random number; the same seed gives the same result.")]
 
 
@@ -58,6 +62,7 @@ def tour(
     out: Annotated[Path, typer.Option(help="Folder for the report and results.json.")] = Path("tour"),
     chapter: Annotated[list[str] | None, typer.Option(help="Only this chapter; may be given several times.")] = None,
     data: Data = None,
+    label: Label = None,
     backend: Backend = None,
     seed: Seed = 0,
 ) -> None:
@@ -65,7 +70,7 @@ def tour(
     from scratchnet.tour import run_tour
 
     _use(backend)
-    run_tour(out, chapters=chapter, seed=seed, data=None if data is None else _table(data))
+    run_tour(out, chapters=chapter, seed=seed, data=None if data is None else _table(data, label))
 
 
 @app.command()
@@ -156,6 +161,7 @@ def train(
     model: Annotated[str, typer.Option(help="autoencoder, vae, or conditional (needs labels in the data).")] = "vae",
     out: Annotated[Path, typer.Option(help="Where the trained model goes.")] = Path("model.safetensors"),
     data: Data = None,
+    label: Label = None,
     hidden: Annotated[str, typer.Option(help="Widths between input and code, comma-separated.")] = "400",
     latent: Annotated[int, typer.Option(help="Width of the code.")] = 20,
     likelihood: Annotated[str, typer.Option(help="bernoulli (data in [0, 1]) or gaussian.")] = "bernoulli",
@@ -175,7 +181,7 @@ def train(
     if not all(width.isdecimal() for width in widths):
         raise ValueError(f"--hidden {hidden!r} must be widths with commas between, such as 400 or 500,300")
     _check_out(out)
-    X, y = _table(data)
+    X, y = _table(data, label)
     estimator = chosen(
         hidden=tuple(int(width) for width in widths),
         n_latent=latent,
@@ -197,6 +203,7 @@ def embed(
         "embedding.png"
     ),
     data: Data = None,
+    label: Label = None,
     rows: Annotated[int, typer.Option(min=2, help="Use only the first so many rows.")] = 2000,
     perplexity: Annotated[float, typer.Option(help="t-SNE: effective number of neighbours.")] = 30.0,
     backend: Backend = None,
@@ -209,7 +216,9 @@ def embed(
 
     _use(backend)
     _check_out(out, ".png", ".svg", ".pdf", ".csv", ".npy")
-    X, y = _table(data)
+    X, y = _table(data, label)
+    if len(X) > rows:
+        print(f"the first {rows} of {len(X)} rows; --rows takes more")
     X, y = X[:rows], None if y is None else y[:rows]
     tsne = check_choice(method, "--method", ("tsne", "pca")) == "tsne"
     estimator = TSNE(perplexity=perplexity, random_state=seed, verbose=1) if tsne else PCA(n_components=2)
@@ -221,17 +230,21 @@ def cluster(
     clusters: Annotated[int, typer.Option(help="Number of clusters.")] = 10,
     out: Annotated[Path, typer.Option(help="Labels, one a row (.csv or .npy).")] = Path("labels.csv"),
     data: Data = None,
+    label: Label = None,
     starts: Annotated[int, typer.Option(help="Independent starts; the best is kept.")] = 10,
     backend: Backend = None,
     seed: Seed = 0,
 ) -> None:
-    """k-means: a label for every row, and scores where the data has labels of its own."""
+    """k-means: a label for every row, and scores where the data has labels of its own.
+
+    Columns count as they are: bring those of different units to one scale first.
+    """
     from scratchnet.cluster import KMeans
     from scratchnet.metrics import clustering_accuracy, normalized_mutual_info
 
     _use(backend)
     _check_out(out, ".csv", ".npy")
-    X, y = _table(data)
+    X, y = _table(data, label)
     kmeans = KMeans(clusters, n_init=starts, random_state=seed).fit(X)
     print(f"{len(X)} rows in {clusters} clusters, inertia {kmeans.inertia_:.6g}, {kmeans.n_iter_} rounds")
     if y is not None:
@@ -247,11 +260,13 @@ def _use(backend: str | None) -> None:
         scratchnet.use(backend)
 
 
-def _table(path: Path | None) -> tuple[Any, Any]:
+def _table(path: Path | None, label: str | None) -> tuple[Any, Any]:
     """The user's file, or the embedded digits."""
     from scratchnet.datasets import load_mnist, load_table
 
-    return load_mnist() if path is None else load_table(path)
+    if path is None and label is not None:
+        raise ValueError(f"--label {label!r} names a column of your own file, but there is no --data")
+    return load_mnist() if path is None else load_table(path, label)
 
 
 def _check_out(out: Path, *endings: str) -> None:

@@ -127,6 +127,12 @@ def table(tmp_path):
     return path
 
 
+def test_label_needs_data():
+    result = scratchnet("cluster", "--label", "kind")
+    assert result.returncode == 1
+    assert "--label 'kind' names a column of your own file, but there is no --data" in result.stderr
+
+
 def test_cluster(table, tmp_path):
     result = scratchnet("cluster", "--clusters", 2, "--data", table, "--out", "labels.csv", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
@@ -134,6 +140,26 @@ def test_cluster(table, tmp_path):
     assert "NMI 1.000, accuracy 1.000" in result.stdout
     labels = np.loadtxt(tmp_path / "labels.csv")
     assert len(set(labels[:30])) == len(set(labels[30:])) == 1 != len(set(labels))
+
+
+@pytest.mark.parametrize("command", ["cluster", "embed"])
+def test_a_label_by_any_name(table, tmp_path, command):
+    table.write_text(table.read_text().replace("label", "colour"))
+    args = (command, "--data", table, "--out", "out.csv", *(("--method", "pca") if command == "embed" else ()))
+    refused = scratchnet(*args, cwd=tmp_path)
+    assert refused.returncode == 1
+    assert re.search(r"column 5 \('colour'\): 'red' is not a number.*--label", refused.stderr), refused.stderr
+    result = scratchnet(*args, "--label", "colour", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert command == "embed" or "against the labels in the data" in result.stdout
+    refused = scratchnet(*args, "--label", "color", cwd=tmp_path)
+    assert re.search(r"no column or array of that name; it has 'a', 'b', 'c', 'd', 'colour'", refused.stderr)
+
+
+def test_embed_says_when_it_leaves_rows_out(table, tmp_path):
+    result = scratchnet("embed", "--method", "pca", "--rows", 50, "--data", table, "--out", tmp_path / "e.npy")
+    assert "the first 50 of 60 rows; --rows takes more" in result.stdout
+    assert np.load(tmp_path / "e.npy").shape == (50, 2)
 
 
 @pytest.mark.parametrize("method", ["pca", "tsne"])
@@ -176,6 +202,7 @@ def test_train(table, tmp_path, model):
         (("train", "--hidden", "abc"), r"--hidden 'abc' must be widths with commas between"),
         (("train", "--validation", "0.999"), r"validation_fraction=0.999 of 60 sample\(s\) would hold out 60"),
         (("tour", "--chapter", "gan"), r"gan.*clustering"),
+        (("tour", "--label", "kind"), r"label='kind': .* has no column or array of that name"),
     ],
 )
 def test_bad_options(args, message, table, tmp_path):

@@ -126,7 +126,7 @@ def _first_problem(path: Path, layout: _Layout, label: str | None) -> str | None
             elif not cell.strip():
                 return f"{place}: the cell is empty; fill it or remove the row"
             elif not _is_number(cell):
-                hint = "a column of labels needs a header: y, label or target, or any other given as label="
+                hint = "a column of labels needs a header: y, label or target, or any other named by label= or --label"
                 if _is_number(cell.replace(",", ".")):
                     hint = "write decimals with a point"
                 return f"{place}: {cell.strip()!r} is not a number; {hint}"
