@@ -14,7 +14,7 @@ from scratchnet import plots
 from scratchnet.autoencoders import Autoencoder, latent
 from scratchnet.autoencoders.history import History
 from scratchnet.backend import asarray, to_numpy
-from scratchnet.cluster import AgglomerativeClustering, KMeans
+from scratchnet.cluster import AgglomerativeClustering, KMeans, epsilon_graph, maximal_cliques
 from scratchnet.decomposition import PCA
 
 
@@ -143,6 +143,17 @@ def test_kmeans_steps_of_a_short_run_leaves_panels_empty():
     states = list(KMeans(2, init=X[[0, 2]], tol=0).steps(X))
     assert len(states) < 6
     assert len(drawn(plots.kmeans_steps(states, X)).axes) == 6
+
+
+def test_cliques_are_lines_and_patches(xp):
+    X = asarray(np.array([[0.0, 0], [1, 0], [1, 1], [0, 1], [5, 5], [6, 5], [9, 9]]))
+    graph = epsilon_graph(X, 1.5)
+    (ax,) = drawn(plots.cliques(X, graph, maximal_cliques(graph), title="three")).axes
+    (patch,) = ax.patches  # the square, whose corners go round
+    assert area(patch.get_xy()[:-1]) == pytest.approx(1.0)
+    lines, points = ax.collections
+    assert len(lines.get_segments()) == 6 + 1
+    assert len(points.get_offsets()) == 7
 
 
 @pytest.mark.parametrize("linkage", ["single", "average", "ward"])

@@ -6,7 +6,7 @@ when the first figure is drawn.
 """
 
 from scratchnet.plots.charts import bars, curves, distributions, history, spectrum
-from scratchnet.plots.clusters import dendrogram, dendrogram_links, kmeans_steps, voronoi, voronoi_cells
+from scratchnet.plots.clusters import cliques, dendrogram, dendrogram_links, kmeans_steps, voronoi, voronoi_cells
 from scratchnet.plots.images import as_images, image_grid, manifold_grid, reconstructions
 from scratchnet.plots.points import scatter
 from scratchnet.plots.style import FAINT, GREY, INK, PALETTE, PAPER, WIDTH, colors, figure, style
@@ -20,6 +20,7 @@ __all__ = [
     "WIDTH",
     "as_images",
     "bars",
+    "cliques",
     "colors",
     "curves",
     "dendrogram",

@@ -1,4 +1,4 @@
-"""Clusters: Voronoi cells in the plane, k-means step by step, the tree of agglomerative clustering."""
+"""Clusters: Voronoi cells in the plane, k-means step by step, cliques, the tree of agglomerative clustering."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from scratchnet.backend import to_numpy
 from scratchnet.cluster.linkage import cut
-from scratchnet.plots.style import GREY, INK, WIDTH, Axes, colors, figure, on, styled
+from scratchnet.plots.style import GREY, INK, PALETTE, WIDTH, Axes, colors, figure, on, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,6 +72,27 @@ def kmeans_steps(states: Iterable[Any], X: Any) -> Figure:
             title += f" (round {state.n_iter})"
         box = float(left), float(right), float(bottom), float(top)
         voronoi(state.centers, points, state.labels, ax=ax, title=f"{i + 1}  {title}", box=box)
+    return fig
+
+
+@styled
+def cliques(X: Any, graph: Any, cliques: Iterable[Any], *, ax: Axes | None = None, title: str | None = None) -> Figure:
+    """A graph (n, n) of points X (n, 2): lines between neighbours, and cliques of three nodes or more as patches."""
+    from matplotlib.collections import LineCollection
+
+    fig, ax = on(ax, (5.2, 4.0))
+    points, adjacent = to_numpy(X), to_numpy(graph)
+    for i, clique in enumerate(c for c in cliques if len(c) > 2):
+        corners = points[list(clique)]
+        middle = corners.mean(axis=0)
+        around = np.argsort(np.arctan2(*(corners - middle).T))  # a patch that does not cross itself
+        ax.fill(*corners[around].T, facecolor=PALETTE[i % len(PALETTE)], alpha=0.25, edgecolor="none")
+    ends = np.argwhere(np.triu(adjacent, 1))
+    ax.add_collection(LineCollection(list(points[ends]), colors=GREY, linewidths=0.8, zorder=1))
+    ax.scatter(*points.T, color=INK, s=22, linewidths=0, zorder=2)
+    ax.set(xticks=[], yticks=[], aspect="equal")
+    ax.spines[:].set_visible(False)
+    ax.set_title(title or "")
     return fig
 
 

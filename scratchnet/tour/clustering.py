@@ -12,6 +12,7 @@ from scratchnet.cluster import KMeans
 from scratchnet.datasets import make_blobs
 from scratchnet.distances import squared_distances
 from scratchnet.metrics import clustering_accuracy, normalized_mutual_info
+from scratchnet.tour.clustering_graphs import cliques, linkages, neighbors, tree
 from scratchnet.tour.data import TourData
 from scratchnet.tour.report import Chapter, LeftOut, Number, Picture, Section, Table, Tell
 
@@ -27,6 +28,12 @@ def _run(data: TourData, seed: int, tell: Tell) -> Iterator[Section | LeftOut]:
     yield _starts(blobs, seed, tell)
     tell("k-means on the raw data")
     yield _raw(data, seed)
+    yield tree(PLACES, seed)
+    tell("trees of all linkages")
+    yield linkages(data, seed)
+    yield cliques(seed)
+    tell("nearest neighbours")
+    yield neighbors(data)
     yield _concentration(data, seed)
     yield _same_distance(data, seed) if data.shape else LeftOut("same", "its pictures need images")
 
@@ -204,6 +211,10 @@ def _concentration(data: TourData, seed: int) -> Section:
         for d in dimensions
     }
     numbers["own"] = Number(f"spread of distances, {data.name}", float(groups[data.name].std()))
+    numbers |= {
+        f"edge{d}": Number(f"edge that holds a hundredth of the volume, {d} dimensions", 0.01 ** (1 / d))
+        for d in dimensions
+    }
     contrast = {d: float(groups[f"{d} dimensions"].max() / groups[f"{d} dimensions"].min()) for d in (2, 784)}
     numbers |= {
         f"contrast{d}": Number(f"largest over smallest distance, {d} dimensions", c, "", ",.1f")
@@ -217,7 +228,8 @@ def _concentration(data: TourData, seed: int) -> Section:
         says="""<p>In many dimensions points are sparse and all distances are nearly the same. With independent
             coordinates the squared distance is a sum of <i>d</i> terms: its mean grows like <i>d</i>, its standard
             deviation only like √<i>d</i>, so the spread relative to the mean vanishes. What is called “near” then
-            means little.</p>
+            means little. And a sub-cube that holds a hundredth of a cube's volume needs nearly its whole edge:
+            0.01<sup>1/<i>d</i></sup>.</p>
             <p class="formula">sd(|<i>x</i> − <i>y</i>|) / mean(|<i>x</i> − <i>y</i>|) &nbsp;∝&nbsp; 1 /
             √<i>d</i></p>""",
         pictures=[
@@ -234,13 +246,18 @@ def _concentration(data: TourData, seed: int) -> Section:
                 {**{f"uniform in {d} dimensions": [f"d{d}"] for d in dimensions}, data.name: ["own"]},
             ),
             Table(
+                ["cube", "edge that holds a hundredth of the volume"],
+                {f"{d} dimensions": [f"edge{d}"] for d in dimensions},
+            ),
+            Table(
                 ["points", "largest / smallest distance"],
                 {f"uniform in {d} dimensions": [f"contrast{d}"] for d in contrast} | {data.name: ["contrast_own"]},
             ),
         ],
         facts={"few": dimensions[0], "many": dimensions[-1]},
         sees="For uniform points the spread of distances falls from {d2} of their mean in {few} dimensions to {d784} "
-        "in {many}. "
+        "in {many}, and a neighbourhood with a hundredth of the volume reaches over {edge784} of the edge instead of "
+        "{edge2}. "
         + (
             f"The {data.name} have {{own}}: their numbers are not independent, and that is what all methods of this "
             "tour "
@@ -312,6 +329,10 @@ CHAPTER = Chapter(
         "panels": "k-means, panel by panel",
         "starts": "Not the global minimum",
         "raw": "k-means on raw data",
+        "tree": "A tree instead of centres",
+        "linkages": "What is near?",
+        "cliques": "Cliques of a graph",
+        "neighbours": "Asking the neighbours",
         "concentration": "The curse of dimensionality",
         "same": "Equally far, nothing alike",
     },

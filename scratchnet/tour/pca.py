@@ -14,6 +14,7 @@ from scratchnet.decomposition import PCA
 from scratchnet.distances import squared_distances
 from scratchnet.metrics import knn_accuracy
 from scratchnet.tour.data import TourData, first_of_each, mse
+from scratchnet.tour.pca_uses import lagrange, regularising
 from scratchnet.tour.report import Chapter, LeftOut, Number, Picture, Section, Table, Tell
 
 NOISE = 0.5  # standard deviation, on pixels in [0, 1]
@@ -22,11 +23,13 @@ NOISE = 0.5  # standard deviation, on pixels in [0, 1]
 def _run(data: TourData, seed: int, tell: Tell) -> Iterator[Section | LeftOut]:
     tell("eigenvectors of the covariance")
     pca = PCA().fit(data.X)
+    yield lagrange(data, pca, seed)
     yield _spectrum(data, pca)
     yield _plane(data, pca)
     yield _directions(data, pca) if data.shape else LeftOut("directions", "its pictures need images")
     yield _reconstruction(data, pca)
     yield _denoising(data, pca, seed)
+    yield regularising(data)
     yield _swiss_roll(seed)
 
 
@@ -35,9 +38,8 @@ def _spectrum(data: TourData, pca: PCA) -> Section:
     needed = {p: int((share < p / 100).sum()) + 1 for p in (50, 90, 95)}
     return Section(
         "spectrum",
-        says="""<p>PCA looks for the direction <i>a</i> of length 1 along which the data vary most. Maximising
-            <i>a</i>ᵀ<i>Sa</i> under <i>a</i>ᵀ<i>a</i> = 1 with a Lagrange multiplier gives an eigenvector of the
-            covariance <i>S</i>, and the variance along it is its eigenvalue.</p>
+        says="""<p>The eigenvalues of the covariance, in falling order, say how much each further direction adds: their
+            sum is the variance of all columns together.</p>
             <p class="formula"><i>S</i> = Σ<sub>i</sub> (<i>x</i><sub>i</sub> − <i>x̄</i>)(<i>x</i><sub>i</sub> −
             <i>x̄</i>)ᵀ / (<i>n</i> − 1), &nbsp; <i>S a</i><sub>k</sub> = <i>λ</i><sub>k</sub>
             <i>a</i><sub>k</sub></p>""",
@@ -326,11 +328,13 @@ CHAPTER = Chapter(
     lead="Which few directions say most about the data? The covariance knows: its eigenvectors, in the order of their "
     "eigenvalues.",
     sections={
+        "lagrange": "The direction that varies most",
         "spectrum": "How many directions there are",
         "plane": "The best flat map",
         "directions": "What the directions look like",
         "reconstruction": "Back from a few numbers",
         "denoising": "Removing noise by projection",
+        "regularising": "Before something else",
         "limit": "What no linear map can do",
     },
     headline=["spectrum.two", "spectrum.k90", "reconstruction.mse32", "denoising.ratio"],
