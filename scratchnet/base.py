@@ -182,7 +182,10 @@ def check_array(
     if type(X).__module__.partition(".")[0] == "scipy" or hasattr(X, "tocsr"):
         raise TypeError(f"{name} is a sparse {type(X).__name__}; scratchnet needs dense data, pass {name}.toarray()")
     if not hasattr(X, "dtype") or not hasattr(X, "ndim"):
-        X = np.asarray(X)
+        try:
+            X = np.asarray(X)
+        except ValueError as error:
+            raise ValueError(f"{name} has rows of different lengths, which make no array ({error})") from None
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
         raise ValueError(f"{name} is a masked array with masked entries; fill or drop them first: {name}.filled(value)")
     X = asarray(_numeric(X, name), dtype, xp)

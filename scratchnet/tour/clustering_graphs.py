@@ -66,10 +66,12 @@ def tree(places: list[list[int]], seed: int) -> Section:
         sees="One tree holds them all: cut at {at_low} there are {n_low} clusters, at {at_middle} {n_middle}, at "
         "{at_high} {n_high}. Nothing is computed anew for another level.",
         code="from scratchnet import plots\nfrom scratchnet.datasets import make_blobs\n"
-        f"{IMPORT}\n\nX, y = make_blobs(60, centers={places}, cluster_std=1.4, random_state=0)\n"
+        f"{IMPORT}\n\ncenters = {places}\n"
+        "X, y = make_blobs(60, centers=centers, cluster_std=1.4, random_state=0)\n"
         'model = AgglomerativeClustering(linkage="average").fit(X)\n'
         f"print(model.cut(distance_threshold={levels[1]:.2f}))\n"
-        f'plots.dendrogram(model.linkage_matrix_, threshold={levels[1]:.2f}).savefig("tree.png")',
+        f"figure = plots.dendrogram(model.linkage_matrix_, threshold={levels[1]:.2f})\n"
+        'figure.savefig("tree.png")',
     )
 
 
