@@ -89,17 +89,24 @@ class AgglomerativeClustering(Estimator):
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Build the tree of X (n_samples, n_features), and cut it."""
-        n = (*np.shape(X), 1)[0]
-        deque(progress(self.steps(X), total=n - 1, description="merges", verbose=self.verbose), maxlen=0)
+        X = self._check_data(X)
+        deque(progress(self._merges(X), total=len(X) - 1, description="merges", verbose=self.verbose), maxlen=0)
         return self
 
     def steps(self, X: Any) -> Iterator[Merge]:
         """Fit like :meth:`fit`, yielding every :class:`Merge`, in the order in which they are found: not by height."""
+        yield from self._merges(self._check_data(X))
+
+    def _check_data(self, X: Any) -> Array:
         check_choice(self.linkage, "linkage", LINKAGES)
         X = self._check_fit(X)
         n = len(X)
         self._check_cut(self.n_clusters, self.distance_threshold, n)
         check_memory(n * (n - 1) // 2 * X.dtype.itemsize, n, np, f"the distances between all points, in {X.dtype},")
+        return X
+
+    def _merges(self, X: Array) -> Iterator[Merge]:
+        n = len(X)
         condensed = condensed_distances(X, squared=self.linkage == "ward")
         merges = []
         if self.linkage == "single":
