@@ -223,7 +223,7 @@ def test_progress_bar(capsys):
     TSNE(perplexity=5, max_iter=20, verbose=1).fit(DIGITS[:30])
     shown = capsys.readouterr()
     assert "30 points, perplexity 5" in shown.out
-    assert "learning rate 50 ('auto')" in shown.out
+    assert "learning rate 50 = max(n_samples / (4 early_exaggeration), 50)" in shown.out
     assert "TSNE" in shown.err
     assert "KL" in shown.err
 

@@ -1,7 +1,7 @@
 """From points to affinities: how likely i would pick j as its neighbour.
 
 p_j|i = exp(-beta_i d_ij^2) / sum_k exp(-beta_i d_ik^2), p_i|i = 0, beta_i = 1 / (2 sigma_i^2). Each beta_i is found
-such that the entropy of p_.|i is the logarithm of the perplexity, the effective number of neighbours (Hinton and
+such that the entropy of p_.|i is the logarithm of the perplexity, the effective number of neighbours (8.1; Hinton and
 Roweis, Stochastic neighbor embedding, 2002). The joint affinities of symmetric SNE and t-SNE are
 p_ij = (p_j|i + p_i|j) / 2n; they sum to one.
 
@@ -18,8 +18,10 @@ import numpy as np
 
 from scratchnet import blocks
 from scratchnet.backend import Array, get_xp, to_numpy
+from scratchnet.base import check_array, check_choice, check_number
 from scratchnet.distances import DistancesTo
 
+METRICS = ("euclidean", "cosine", "precomputed")
 _BLOCK = 256  # rows of distances at a time
 _SAME = 2.0**-46  # relative squared distance up to which two points count as one: 64 times the rounding of float64
 _FAR = 5  # median distances to a nearest neighbour, from which on a point is called an outlier
@@ -125,6 +127,12 @@ class Affinities:
 
     def _gaussian(self, d: Array, rows: slice) -> Array:
         return _gaussian(d, self.beta[rows], self.nearest[rows], self.log_z[rows], self.dtype)
+
+
+def affinity_report(X: Any, perplexity: float = 30.0, metric: str = "euclidean") -> AffinityReport:
+    """What is odd about the data X, before any embedding: ``print(affinity_report(X))``. Arguments as in ``TSNE``."""
+    check_choice(metric, "metric", METRICS)
+    return affinities(check_array(X, min_samples=2), check_number(perplexity, "perplexity"), metric).report()
 
 
 def affinities(X: Array, perplexity: float, metric: str = "euclidean") -> Affinities:

@@ -13,7 +13,8 @@ import numpy as np
 from scratchnet.backend import Array, RandomState, Rng, asarray, get_xp
 from scratchnet.base import Estimator, check_array, check_choice, check_integer, check_number, progress
 from scratchnet.decomposition import PCA
-from scratchnet.manifold.affinities import Affinities, affinities, affinities_to
+from scratchnet.distances import squared_differences
+from scratchnet.manifold.affinities import METRICS, Affinities, affinities, affinities_to
 from scratchnet.manifold.sne import (
     DenseObjective,
     EmbeddingState,
@@ -23,6 +24,7 @@ from scratchnet.manifold.sne import (
     Objective,
     Student,
     descend,
+    springs,
 )
 from scratchnet.manifold.tiles import TILE, TiledObjective
 from scratchnet.memory import check_memory
@@ -53,6 +55,8 @@ class NeighbourEmbedding(Estimator, ABC):
         The distance whose square enters the affinities. "precomputed": X is an (n, n) matrix of distances.
     min_grad_norm : float
         The descent ends when the norm of its gradient falls below this.
+    kl_every : int
+        How many iterations lie between two entries of ``kl_history_``; one costs about as much as two iterations.
     random_state : int, numpy.random.Generator or None
         Seed of random starts (and of the coordinates that ``init="pca"`` finds no component for).
     backend : str, optional
@@ -64,7 +68,9 @@ class NeighbourEmbedding(Estimator, ABC):
     ----------
     embedding_ : (n_samples, n_components), in the dtype of X
     kl_divergence_ : float
-        Of the affinities, not exaggerated, at ``embedding_``; nats.
+        KL(P || Q) in nats, P not exaggerated, at ``embedding_``.
+    kl_history_ : dict of int to float
+        Iteration to KL, every ``kl_every`` iterations from the start and at the end; never exaggerated.
     n_iter_ : int
     learning_rate_ : float
     beta_ : (n_samples,)
@@ -89,18 +95,26 @@ class NeighbourEmbedding(Estimator, ABC):
     init: str | Array = "pca"
     metric: str = "euclidean"
     min_grad_norm: float = 1e-7
+    kl_every: int = 50
     random_state: RandomState = None
     backend: str | None = None
     verbose: int = 0
 
     embedding_: Array = field(init=False)
-    kl_divergence_: float = field(init=False)
+    kl_history_: dict[int, float] = field(init=False)
     n_iter_: int = field(init=False)
     learning_rate_: float = field(init=False)
     beta_: Array = field(init=False)
     affinities_: Affinities = field(init=False)
+    _state: EmbeddingState | None = field(init=False)  # of a descent that is going on
+    _kl: float = field(init=False)
 
     _by_row: ClassVar[bool] = False
+    _rate: ClassVar[str]  # what "auto" is, in words
+
+    @property
+    def kl_divergence_(self) -> float:  # while the descent goes on it is computed when it is asked for
+        return self._kl if self._state is None else self._state.kl
 
     @abstractmethod
     def _kernel(self) -> Kernel:
@@ -123,7 +137,9 @@ class NeighbourEmbedding(Estimator, ABC):
         return self.fit(X).embedding_
 
     def steps(self, X: Any) -> Iterator[EmbeddingState]:
-        """The descent, state by state, from the start to ``max_iter``; the estimator is fitted when it is drained.
+        """The descent, state by state, from the start to ``max_iter``.
+
+        At every state the fitted attributes are those of that state: the loop may be left at any time.
 
         Examples
         --------
@@ -134,8 +150,9 @@ class NeighbourEmbedding(Estimator, ABC):
         exaggeration = check_number(self.early_exaggeration, "early_exaggeration", minimum=1.0)
         max_iter = check_integer(self.max_iter, "max_iter", minimum=0)
         perplexity = check_number(self.perplexity, "perplexity")
+        kl_every = check_integer(self.kl_every, "kl_every")
         min_grad_norm = check_number(self.min_grad_norm, "min_grad_norm", minimum=0.0)
-        check_choice(self.metric, "metric", ("euclidean", "cosine", "precomputed"))
+        check_choice(self.metric, "metric", METRICS)
         kernel, jitter = self._kernel(), check_number(getattr(self, "jitter", 0.0), "jitter", minimum=0.0)
         X = self._check_fit(X, min_samples=2)
         n, dtype, rng = len(X), X.dtype, Rng(self.random_state, get_xp(X))
@@ -149,8 +166,9 @@ class NeighbourEmbedding(Estimator, ABC):
         self.affinities_ = affinities(X, perplexity, self.metric)
         self.beta_ = self.affinities_.beta.astype(dtype)
         if self.verbose:
-            print(f"{self.affinities_.report()}\nlearning rate {self.learning_rate_:g} ({self.learning_rate!r})")
-        for state in descend(
+            scale = f" = {self._rate}" if self.learning_rate == "auto" else ""
+            print(f"{self.affinities_.report()}\nlearning rate {self.learning_rate_:g}{scale}")
+        descent = descend(
             self._objective(kernel),
             Y,
             learning_rate=self.learning_rate_,
@@ -159,10 +177,20 @@ class NeighbourEmbedding(Estimator, ABC):
             min_grad_norm=min_grad_norm,
             jitter=jitter,
             rng=rng.host,
-        ):
-            self.embedding_, self.n_iter_ = state.embedding, state.iteration
-            yield state
-        self.kl_divergence_ = state.kl
+        )
+        history: dict[int, float] = {}
+        self._state = None
+        try:
+            for state in descent:
+                self.embedding_, self.n_iter_, self.kl_history_ = state.embedding, state.iteration, history
+                self._state = state
+                if state.iteration % kl_every == 0:
+                    history[state.iteration] = state.kl
+                yield state
+        finally:
+            if self._state is not None:
+                history[self.n_iter_] = self._kl = self._state.kl
+                self._state = None  # and with it P
 
     def _tiled(self, X: Array) -> bool:
         """Whether the fast objective applies: P symmetric, and in the host's memory."""
@@ -173,8 +201,11 @@ class NeighbourEmbedding(Estimator, ABC):
         everyone = slice(0, len(found))
         if self._tiled(found.beta):
             return TiledObjective(found.joint, len(found), getattr(kernel, "dof", None), found.dtype)
-        P = (found.conditional if self._by_row else found.joint)(everyone, everyone)
-        return DenseObjective(P, kernel, self._by_row)
+        return DenseObjective(self._affinities(everyone, everyone), kernel, self._by_row)
+
+    def _affinities(self, rows: slice, columns: slice) -> Array:
+        found = self.affinities_
+        return (found.conditional if self._by_row else found.joint)(rows, columns)
 
     def _check_memory(self, n: int, X: Array) -> None:
         matrices = (1 + TILE / n) / 2 if self._tiled(X) else _DENSE
@@ -201,6 +232,13 @@ class NeighbourEmbedding(Estimator, ABC):
         scores = pca.transform(X)[:, :there]
         Y[:, :there] = scores * (1e-4 / scores[:, 0].std())  # what data of low rank leave empty stays noise
         return Y
+
+    def pair_forces(self) -> tuple[Array, Array, Array]:
+        """Of all pairs at ``embedding_``: distance, attraction and repulsion, three of (n, n). (To see crowding.)"""
+        everyone, Y = slice(0, len(self.embedding_)), self.embedding_
+        distance = get_xp(Y).sqrt(squared_differences(Y, Y))
+        pull, push = springs(Y, self._affinities(everyone, everyone), self._kernel(), self._by_row)
+        return distance, 2 * (pull + pull.T) * distance, 2 * (push + push.T) * distance
 
     # -- new points ---------------------------------------------------------------------------------------------------
 
@@ -234,6 +272,8 @@ class SNE(NeighbourEmbedding):
 
     _by_row: ClassVar[bool] = True
 
+    _rate: ClassVar[str] = "1 / (4 early_exaggeration)"
+
     def _kernel(self) -> Kernel:
         return Gaussian()
 
@@ -247,6 +287,8 @@ class SymmetricSNE(NeighbourEmbedding):
 
     ``learning_rate="auto"`` is n_samples / (4 early_exaggeration). All else is as in :class:`NeighbourEmbedding`.
     """
+
+    _rate: ClassVar[str] = "n_samples / (4 early_exaggeration)"
 
     def _kernel(self) -> Kernel:
         return Gaussian()
@@ -267,6 +309,8 @@ class TSNE(NeighbourEmbedding):
 
     early_exaggeration: float = field(default=12.0, kw_only=True)
     dof: float = field(default=1.0, kw_only=True)
+
+    _rate: ClassVar[str] = "max(n_samples / (4 early_exaggeration), 50)"
 
     def _kernel(self) -> Kernel:
         return Student(check_number(self.dof, "dof", minimum=0.0, open_minimum=True))

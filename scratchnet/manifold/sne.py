@@ -19,7 +19,10 @@ All three gradients are one formula. With the slope f = -d log w / d s, which is
 
     dKL/dy_i = 2 sum_j (S_ij + S_ji) (y_i - y_j) = 2 (diag((S + S')1) Y - (S + S') Y)_i.
 
-For symmetric P and Q that is 4 (diag(S1) Y - S Y), the factor 4 of the papers.
+For symmetric P and Q that is 4 (diag(S1) Y - S Y), the factor 4 of the papers. P f pulls pairs together, Q f pushes
+them apart. The Gaussian's pull grows with distance without end and its push reaches a few units, so distant
+pairs crowd the picture; Student's pull lets go, and its push reaches far. Numbers like (8.3) are those of
+docs/derivations.md.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -77,7 +81,7 @@ class Student:
 
 
 def kl_divergence(Y: Array, P: Array, kernel: Kernel, by_row: bool = False) -> Array:
-    """KL(P || Q) = sum_ij p_ij log(p_ij / q_ij) in nats, as a 0-d array.
+    """KL(P || Q) = sum_ij p_ij log(p_ij / q_ij) in nats, as a 0-d array.  (8.2)
 
     Parameters
     ----------
@@ -90,27 +94,33 @@ def kl_divergence(Y: Array, P: Array, kernel: Kernel, by_row: bool = False) -> A
 
 
 def kl_gradient(Y: Array, P: Array, kernel: Kernel, by_row: bool = False, exaggeration: float = 1.0) -> Array:
-    """The derivative (n, k) of :func:`kl_divergence` by Y: 2 (diag((S + S')1) Y - (S + S') Y), S = (P - Q) f.
+    """The derivative (n, k) of :func:`kl_divergence` by Y: 2 (diag((S + S')1) Y - (S + S') Y), S = (P - Q) f.  (8.3)
 
     ``exaggeration`` multiplies P, and with it the attraction, without P being changed.
     """
-    xp, s = get_xp(Y, P), squared_differences(Y, Y)
-    Q = xp.exp(_log_similarities(kernel.log_weight(s), by_row))
-    return _spring_forces(Y, (exaggeration * P - Q) * kernel.slope(s))
+    pull, push = springs(Y, P, kernel, by_row)
+    pull *= exaggeration
+    pull -= push
+    return _net_force(Y, pull)
 
 
 def kl_forces(Y: Array, P: Array, kernel: Kernel, by_row: bool = False) -> tuple[Array, Array]:
-    """The two parts of :func:`kl_gradient`, each (n, k): the attraction by P, and the repulsion by -Q."""
+    """The two parts of :func:`kl_gradient`, each (n, k): the attraction by P, and the repulsion by -Q.  (8.5)"""
+    pull, push = springs(Y, P, kernel, by_row)
+    return _net_force(Y, pull), -_net_force(Y, push)
+
+
+def springs(Y: Array, P: Array, kernel: Kernel, by_row: bool = False) -> tuple[Array, Array]:
+    """P f and Q f, each (n, n): how hard i pulls j near and pushes it away, per unit of their distance."""
     xp, s = get_xp(Y, P), squared_differences(Y, Y)
     slope = kernel.slope(s)
     Q = xp.exp(_log_similarities(kernel.log_weight(s), by_row))
-    return _spring_forces(Y, P * slope), -_spring_forces(Y, Q * slope)
+    return P * slope, xp.multiply(Q, slope, out=Q)
 
 
-def _spring_forces(Y: Array, S: Array) -> Array:
+def _net_force(Y: Array, S: Array) -> Array:
     """2 sum_j (S_ij + S_ji) (y_i - y_j)."""
-    S = S + S.T
-    return 2 * (S.sum(axis=1)[:, None] * Y - S @ Y)
+    return 2 * ((S.sum(axis=1) + S.sum(axis=0))[:, None] * Y - S @ Y - S.T @ Y)
 
 
 def _kl(P: Array, log_q: Array) -> Array:
@@ -180,7 +190,7 @@ class FrozenObjective:
         repulsion = self.gradient(Y, 0.0)
         return self.gradient(Y) - repulsion, repulsion
 
-    def gradient(self, Y: Array, exaggeration: float = 1.0) -> Array:
+    def gradient(self, Y: Array, exaggeration: float = 1.0) -> Array:  # (8.6)
         s = squared_differences(Y, self.old)
         Q = get_xp(s).exp(_log_similarities(self.kernel.log_weight(s), by_row=True, others=True))
         S = (exaggeration * self.P - Q) * self.kernel.slope(s)
@@ -212,9 +222,9 @@ class EmbeddingState:
     seconds: float
     objective: Objective
 
-    @property
+    @cached_property
     def kl(self) -> float:
-        """KL(P || Q) in nats at ``embedding``, never exaggerated. Computed when it is asked for."""
+        """KL(P || Q) in nats at ``embedding``, never exaggerated. Computed when it is first asked for."""
         return float(self.objective.kl(self.embedding))
 
     def forces(self) -> tuple[Array, Array]:
