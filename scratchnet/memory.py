@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from scratchnet.backend import Module
@@ -22,17 +23,22 @@ def available_memory(xp: Module) -> int | None:
     return min(free, default=None)
 
 
-def check_memory(needed: int, n: int, xp: Module, what: str) -> None:
-    """Raise MemoryError if ``needed`` bytes, which grow with the square of ``n``, are more than there are.
+def check_memory(needed: Callable[[int], float], n: int, xp: Module, what: str) -> None:
+    """Raise MemoryError if ``needed(n)`` bytes are more than there are; ``needed`` grows with its argument.
 
     ``what`` starts the message, which goes on to name the largest n that would fit.
     """
     free = available_memory(xp)
-    if free is not None and needed > free:
-        raise MemoryError(
-            f"{what} needs {needed / 2**30:.1f} GiB for n_samples={n}, but {free / 2**30:.1f} GiB are free; "
-            f"the largest n_samples that would fit is about {int(n * (free / needed) ** 0.5)}"
-        )
+    if free is None or needed(n) <= free:
+        return
+    fits, too_large = 0, n
+    while too_large - fits > 1:
+        middle = (fits + too_large) // 2
+        fits, too_large = (middle, too_large) if needed(middle) <= free else (fits, middle)
+    raise MemoryError(
+        f"{what} needs {needed(n) / 2**30:.1f} GiB for n_samples={n}, but {free / 2**30:.1f} GiB are free; "
+        f"the largest n_samples that would fit is {fits}"
+    )
 
 
 def _read(path: str) -> str:

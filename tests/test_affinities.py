@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 
 from scratchnet.backend import asarray, to_numpy
 from scratchnet.manifold import affinities as module
+from scratchnet.manifold import affinity_report
 from scratchnet.manifold.affinities import Affinities, affinities, affinities_to
 
 DIGITS = load_digits().data
@@ -145,6 +146,26 @@ def test_report(xp):
     assert len(plain.outliers) == len(plain.duplicates) == len(plain.not_reached) == 0
     assert "\n" not in str(plain)
     assert len(find(np.ones((5, 2)), 2.0).report().outliers) == 0
+
+
+def test_report_alone(xp):
+    """It needs no embedding, and checks what it is given."""
+    X = np.r_[DIGITS[:50], DIGITS[:2], np.full((1, 64), 1e3)]
+    report = affinity_report(asarray(X), perplexity=10)
+    assert list(report.duplicates) == [0, 1, 50, 51]
+    assert list(report.outliers) == [52]
+    assert report.entropy_error < 1e-5
+    assert "duplicates: 4 points (0, 1, 50, 51)" in str(report)
+    D = cdist(X, X)
+    assert str(affinity_report(D, 10, "precomputed")) == str(report)
+    assert affinity_report(X.tolist(), 10, "cosine").beta != report.beta
+    for arguments, message in (
+        ({"perplexity": 53}, "n_samples - 1 = 52"),
+        ({"metric": "hamming"}, "metric='hamming'"),
+        ({"X": X[:1]}, "n_samples=1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            affinity_report(**{"X": X, **arguments})
 
 
 def test_two_points(xp):

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from scratchnet import memory
 from scratchnet.backend import backend_module
-from scratchnet.manifold import TSNE
+from scratchnet.manifold import SNE, TSNE, embedding
 
 
 def test_too_much_names_the_largest_that_fits(monkeypatch):
     monkeypatch.setattr(memory, "available_memory", lambda xp: 4 * 2**30)
-    memory.check_memory(4 * 2**30, 1000, np, "this")
+    memory.check_memory(lambda n: 4 * 2**30 * (n / 1000) ** 2, 1000, np, "this")
     with pytest.raises(
-        MemoryError, match=r"this needs 16.0 GiB for n_samples=1000, but 4.0 GiB are free; .* about 500$"
+        MemoryError, match=r"this needs 16.0 GiB for n_samples=1000, but 4.0 GiB are free; .* would fit is 500$"
     ):
-        memory.check_memory(16 * 2**30, 1000, np, "this")
+        memory.check_memory(lambda n: 16 * 2**30 * (n / 1000) ** 2, 1000, np, "this")
+    with pytest.raises(MemoryError, match=r"would fit is 0$"):
+        memory.check_memory(lambda n: 2**40, 1000, np, "this")
 
 
 def test_unknown_is_no_obstacle(monkeypatch):
     monkeypatch.setattr(memory, "available_memory", lambda xp: None)
-    memory.check_memory(2**80, 1000, np, "this")
+    memory.check_memory(lambda n: 2**80, 1000, np, "this")
 
 
 def test_linux_counts_the_container_too(monkeypatch):
@@ -47,6 +51,31 @@ def test_device_memory():
             return type("Pool", (), {"free_bytes": lambda self: 11})()
 
     assert memory.available_memory(Device) == 111
+
+
+@pytest.mark.parametrize("method", [TSNE, SNE])
+def test_forecast_of_an_embedding(method, monkeypatch):
+    """No less than what is really taken, and not much more; the n it names passes, the next one does not."""
+    X = np.random.default_rng(0).standard_normal((1500, 50)).astype("float32")
+    asked = []
+    monkeypatch.setenv("SCRATCHNET_THREADS", "1")
+    with monkeypatch.context() as patch:
+        patch.setattr(embedding, "check_memory", lambda needed, n, *rest: asked.append(needed(n)))
+        tracemalloc.start()
+        method(max_iter=2, init="random", random_state=0).fit(X)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert 0.9 * peak < asked[0] < 2 * peak
+
+    monkeypatch.setattr(memory, "available_memory", lambda xp: 100 * 2**20)
+    big = np.lib.stride_tricks.as_strided(X, (100_000, 50), (0, 4))  # 100,000 rows that take no memory
+    with pytest.raises(MemoryError, match=rf"exact {method.__name__} needs .* largest n_samples that") as caught:
+        method()._check_memory(big)
+    fits = int(str(caught.value).rpartition(" ")[2])
+    assert 1000 < fits < 10_000
+    method()._check_memory(big[:fits])
+    with pytest.raises(MemoryError):
+        method()._check_memory(big[: fits + 1])
 
 
 def test_asked_before_anything_is_computed(monkeypatch, xp):

@@ -63,6 +63,17 @@ def test_threads_do_not_matter(small_tiles, monkeypatch, kernel):
     assert len(bits) == 1
 
 
+def test_tiles_that_cut_the_same_way_give_the_same_bits(monkeypatch):
+    """TILE is an upper bound: 100 points are cut into three even parts by any from 34 to 49."""
+    Y, P = problem(100)
+    bits = {}
+    for size in (34, 40, 49, 50):
+        monkeypatch.setattr(tiles, "TILE", size)
+        objective = tiled(P, Student(), "float32")
+        bits[size] = objective.gradient(Y.astype("float32")).tobytes() + np.float64(objective.kl(Y)).tobytes()
+    assert bits[34] == bits[40] == bits[49] != bits[50]
+
+
 def test_half_of_p_is_kept(small_tiles):
     _, P = problem(160)
     kept = sum(tile.size for tile in tiled(P, Student())._tiles)

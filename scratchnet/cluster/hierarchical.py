@@ -102,7 +102,8 @@ class AgglomerativeClustering(Estimator):
         X = self._check_fit(X)
         n = len(X)
         self._check_cut(self.n_clusters, self.distance_threshold, n)
-        check_memory(n * (n - 1) // 2 * X.dtype.itemsize, n, np, f"the distances between all points, in {X.dtype},")
+        itemsize, what = X.dtype.itemsize, f"the distances between all points, in {X.dtype},"
+        check_memory(lambda n: n * (n - 1) // 2 * itemsize, n, np, what)
         return X
 
     def _merges(self, X: Array) -> Iterator[Merge]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet import blocks
-from scratchnet.backend import Array, get_xp, to_numpy
+from scratchnet.backend import Array, Module, get_xp, to_numpy
 from scratchnet.base import check_array, check_choice, check_number
 from scratchnet.distances import DistancesTo
 
@@ -122,7 +122,7 @@ class Affinities:
 
     def _distances(self, rows: slice, columns: slice) -> Array:
         d = self.distances.between(self.distances.points[rows], columns)
-        _set_self(d, rows.start, columns.start, np.inf)  # nobody picks himself
+        set_self(d, rows.start, columns.start, np.inf)  # nobody picks himself
         return d
 
     def _gaussian(self, d: Array, rows: slice) -> Array:
@@ -160,14 +160,19 @@ def affinities(X: Array, perplexity: float, metric: str = "euclidean") -> Affini
 
     def search(points: Array, rows: Array) -> tuple[Array, ...]:
         d, start = distances.between(points, slice(0, n)), int(rows[0])
-        _set_self(d, start, 0, np.inf)
+        set_self(d, start, 0, np.inf)
         nearest = d.min(axis=1)
-        _set_self(d, start, 0, nearest)
+        set_self(d, start, 0, nearest)
         return nearest, *calibrate(d, perplexity, n - 1, X.dtype)
 
     found = blocks.map(search, distances.points, xp.arange(n), size=_BLOCK)
     nearest, beta, log_z, entropy = (xp.concatenate(part) for part in zip(*found, strict=True))
     return Affinities(distances, X.dtype, perplexity, beta, nearest, log_z, entropy)
+
+
+def search_memory(n: int, xp: Module) -> int:
+    """Bytes that the search for n betas holds at once, beside the points."""
+    return 32 * min(_BLOCK * blocks.n_threads(), n) * n if xp is np else 32 * _BLOCK * n
 
 
 def affinities_to(old: Affinities, X_new: Array, perplexity: float) -> Array:
@@ -238,7 +243,7 @@ def _gaussian(d: Array, beta: Array, nearest: Array, log_z: Array, dtype: Any) -
     return get_xp(d).exp(p, out=p)
 
 
-def _set_self(block: Array, first_row: int, first_column: int, value: Array | float) -> None:
+def set_self(block: Array, first_row: int, first_column: int, value: Array | float) -> None:
     """Set the entries of ``block`` where row and column are the same point."""
     start, stop = max(first_row, first_column), min(first_row + block.shape[0], first_column + block.shape[1])
     if start < stop:

@@ -10,11 +10,13 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from scratchnet import blocks
 from scratchnet.backend import Array, RandomState, Rng, asarray, get_xp
 from scratchnet.base import Estimator, check_array, check_choice, check_integer, check_number, progress
 from scratchnet.decomposition import PCA
 from scratchnet.distances import squared_differences
-from scratchnet.manifold.affinities import METRICS, Affinities, affinities, affinities_to
+from scratchnet.manifold.affinities import METRICS, Affinities, affinities, affinities_to, search_memory
+from scratchnet.manifold.rows import RowObjective
 from scratchnet.manifold.sne import (
     DenseObjective,
     EmbeddingState,
@@ -29,7 +31,7 @@ from scratchnet.manifold.sne import (
 from scratchnet.manifold.tiles import TILE, TiledObjective
 from scratchnet.memory import check_memory
 
-_ROWS = 1024  # new points placed at a time
+_PLACED = 256  # new points at a time
 _DENSE = 8  # matrices of n^2 numbers that the dense formulas hold at once, P among them
 
 
@@ -156,7 +158,7 @@ class NeighbourEmbedding(Estimator, ABC):
         kernel, jitter = self._kernel(), check_number(getattr(self, "jitter", 0.0), "jitter", minimum=0.0)
         X = self._check_fit(X, min_samples=2)
         n, dtype, rng = len(X), X.dtype, Rng(self.random_state, get_xp(X))
-        self._check_memory(n, X)
+        self._check_memory(X)
 
         if self.learning_rate == "auto":
             self.learning_rate_ = self._automatic_rate(n)
@@ -192,24 +194,26 @@ class NeighbourEmbedding(Estimator, ABC):
                 history[self.n_iter_] = self._kl = self._state.kl
                 self._state = None  # and with it P
 
-    def _tiled(self, X: Array) -> bool:
-        """Whether the fast objective applies: P symmetric, and in the host's memory."""
-        return not self._by_row and get_xp(X) is np
-
     def _objective(self, kernel: Kernel) -> Objective:
-        found = self.affinities_
-        everyone = slice(0, len(found))
-        if self._tiled(found.beta):
-            return TiledObjective(found.joint, len(found), getattr(kernel, "dof", None), found.dtype)
-        return DenseObjective(self._affinities(everyone, everyone), kernel, self._by_row)
+        found, n = self.affinities_, len(self.affinities_)
+        if self._by_row:
+            return RowObjective(found.conditional, n, kernel)
+        if get_xp(found.beta) is np:
+            return TiledObjective(found.joint, n, getattr(kernel, "dof", None), found.dtype)
+        return DenseObjective(found.joint(slice(0, n), slice(0, n)), kernel)
 
-    def _affinities(self, rows: slice, columns: slice) -> Array:
-        found = self.affinities_
-        return (found.conditional if self._by_row else found.joint)(rows, columns)
+    def _check_memory(self, X: Array) -> None:
+        xp, itemsize = get_xp(X), X.dtype.itemsize
 
-    def _check_memory(self, n: int, X: Array) -> None:
-        matrices = (1 + TILE / n) / 2 if self._tiled(X) else _DENSE
-        check_memory(int(matrices * n**2) * X.dtype.itemsize, n, get_xp(X), f"exact {type(self).__name__}")
+        def needed(n: int) -> float:
+            """Bytes: the points in float64, P, and what the search or (by row) an iteration holds beside it."""
+            points, search = 8 * n * X.shape[1], search_memory(n, xp)
+            if self._by_row:
+                return points + n**2 * itemsize + search
+            matrices = (1 + TILE / n) / 2 if xp is np else _DENSE
+            return points + max(matrices * n**2 * itemsize, search)
+
+        check_memory(needed, len(X), xp, f"exact {type(self).__name__}")
 
     def _start(self, X: Array, k: int, rng: Rng) -> Array:
         """The first embedding (n, k), in X's dtype and our own: principal components or noise with deviation 1e-4."""
@@ -236,8 +240,9 @@ class NeighbourEmbedding(Estimator, ABC):
     def pair_forces(self) -> tuple[Array, Array, Array]:
         """Of all pairs at ``embedding_``: distance, attraction and repulsion, three of (n, n). (To see crowding.)"""
         everyone, Y = slice(0, len(self.embedding_)), self.embedding_
+        P = (self.affinities_.conditional if self._by_row else self.affinities_.joint)(everyone, everyone)
         distance = get_xp(Y).sqrt(squared_differences(Y, Y))
-        pull, push = springs(Y, self._affinities(everyone, everyone), self._kernel(), self._by_row)
+        pull, push = springs(Y, P, self._kernel(), self._by_row)
         return distance, 2 * (pull + pull.T) * distance, 2 * (push + push.T) * distance
 
     # -- new points ---------------------------------------------------------------------------------------------------
@@ -251,12 +256,13 @@ class NeighbourEmbedding(Estimator, ABC):
         """
         X, old, kernel = self._check(X), self.embedding_, self._kernel()
         perplexity = min(float(self.perplexity), len(old))
-        places = []
-        for i in range(0, len(X), _ROWS):
-            P = affinities_to(self.affinities_, X[i : i + _ROWS], perplexity)
+
+        def place(X: Array) -> Array:
+            P = affinities_to(self.affinities_, X, perplexity)
             states = descend(FrozenObjective(P, kernel, old), P @ old, learning_rate=0.1, max_iter=250)
-            places.append(deque(states, maxlen=1)[0].embedding)
-        return get_xp(X).concatenate(places)
+            return deque(states, maxlen=1)[0].embedding
+
+        return get_xp(X).concatenate(blocks.map(place, X, size=_PLACED))
 
 
 @dataclass(repr=False, eq=False)

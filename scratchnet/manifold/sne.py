@@ -90,7 +90,7 @@ def kl_divergence(Y: Array, P: Array, kernel: Kernel, by_row: bool = False) -> A
     P : (n, n)
         Affinities with a zero diagonal. They and Q sum to one, in each row where ``by_row``, else over all pairs.
     """
-    return _kl(P, _log_similarities(kernel.log_weight(squared_differences(Y, Y)), by_row))
+    return sum_p_log_ratio(P, _log_similarities_of_pairs(squared_differences(Y, Y), kernel, by_row))
 
 
 def kl_gradient(Y: Array, P: Array, kernel: Kernel, by_row: bool = False, exaggeration: float = 1.0) -> Array:
@@ -114,7 +114,7 @@ def springs(Y: Array, P: Array, kernel: Kernel, by_row: bool = False) -> tuple[A
     """P f and Q f, each (n, n): how hard i pulls j near and pushes it away, per unit of their distance."""
     xp, s = get_xp(Y, P), squared_differences(Y, Y)
     slope = kernel.slope(s)
-    Q = xp.exp(_log_similarities(kernel.log_weight(s), by_row))
+    Q = xp.exp(_log_similarities_of_pairs(s, kernel, by_row))
     return P * slope, xp.multiply(Q, slope, out=Q)
 
 
@@ -123,21 +123,25 @@ def _net_force(Y: Array, S: Array) -> Array:
     return 2 * ((S.sum(axis=1) + S.sum(axis=0))[:, None] * Y - S @ Y - S.T @ Y)
 
 
-def _kl(P: Array, log_q: Array) -> Array:
+def sum_p_log_ratio(P: Array, log_q: Array) -> Array:
     """sum p (log p - log q), where 0 log 0 is 0."""
     xp, there = get_xp(P), P > 0
     return (P * (xp.log(xp.where(there, P, 1)) - xp.where(there, log_q, 0))).sum()
 
 
-def _log_similarities(log_w: Array, by_row: bool, others: bool = False) -> Array:
-    """log q from log w (written over): minus log Z, the logarithm of the sum over the row or over all pairs i != j."""
-    xp = get_xp(log_w)
-    if not others:
-        xp.fill_diagonal(log_w, -np.inf)
-    axis = 1 if by_row else None
+def log_similarities(log_w: Array, by_row: bool) -> Array:
+    """log q from log w (written over): minus log Z, the logarithm of the sum over the row or over everything."""
+    xp, axis = get_xp(log_w), 1 if by_row else None
     log_w -= log_w.max(axis=axis, keepdims=True)
     log_w -= xp.log(xp.exp(log_w).sum(axis=axis, keepdims=True))
     return log_w
+
+
+def _log_similarities_of_pairs(s: Array, kernel: Kernel, by_row: bool) -> Array:
+    """log q_ij (n, n) for i != j, and -inf where i = j."""
+    log_w = kernel.log_weight(s)
+    get_xp(s).fill_diagonal(log_w, -np.inf)
+    return log_similarities(log_w, by_row)
 
 
 class Objective(Protocol):
@@ -155,20 +159,19 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class DenseObjective:
-    """The formulas above with P (n, n) as one matrix."""
+    """The formulas above over all pairs, with P (n, n) as one matrix."""
 
     P: Array
     kernel: Kernel
-    by_row: bool = False
 
     def kl(self, Y: Array) -> Array:
-        return kl_divergence(Y, self.P, self.kernel, self.by_row)
+        return kl_divergence(Y, self.P, self.kernel)
 
     def gradient(self, Y: Array, exaggeration: float = 1.0) -> Array:
-        return kl_gradient(Y, self.P, self.kernel, self.by_row, exaggeration)
+        return kl_gradient(Y, self.P, self.kernel, exaggeration=exaggeration)
 
     def forces(self, Y: Array) -> tuple[Array, Array]:
-        return kl_forces(Y, self.P, self.kernel, self.by_row)
+        return kl_forces(Y, self.P, self.kernel)
 
 
 @dataclass(frozen=True)
@@ -183,8 +186,8 @@ class FrozenObjective:
     old: Array
 
     def kl(self, Y: Array) -> Array:
-        log_q = _log_similarities(self.kernel.log_weight(squared_differences(Y, self.old)), by_row=True, others=True)
-        return _kl(self.P, log_q)
+        log_q = log_similarities(self.kernel.log_weight(squared_differences(Y, self.old)), by_row=True)
+        return sum_p_log_ratio(self.P, log_q)
 
     def forces(self, Y: Array) -> tuple[Array, Array]:
         repulsion = self.gradient(Y, 0.0)
@@ -192,7 +195,7 @@ class FrozenObjective:
 
     def gradient(self, Y: Array, exaggeration: float = 1.0) -> Array:  # (8.6)
         s = squared_differences(Y, self.old)
-        Q = get_xp(s).exp(_log_similarities(self.kernel.log_weight(s), by_row=True, others=True))
+        Q = get_xp(s).exp(log_similarities(self.kernel.log_weight(s), by_row=True))
         S = (exaggeration * self.P - Q) * self.kernel.slope(s)
         return 2 * (S.sum(axis=1)[:, None] * Y - S @ self.old)
 
