@@ -199,10 +199,11 @@ def _model(model: Any) -> tuple[Callable[[], Array], Params]:
 
 
 def _embeddings() -> Iterator[Case]:
-    yield Case("SNE", lambda: _embedding(2, Gaussian(), by_row=True))
-    yield Case("SymmetricSNE", lambda: _embedding(2, Gaussian()))
-    for k, dof in ((1, 2.0), (2, 1.0), (3, 0.5)):
-        yield Case(f"TSNE in {k}-D, dof {dof:g}", lambda k=k, dof=dof: _embedding(k, Student(dof)))  # type: ignore[misc]
+    for k in (1, 2, 3):
+        yield Case(f"SNE in {k}-D", lambda k=k: _embedding(k, Gaussian(), by_row=True))  # type: ignore[misc]
+        yield Case(f"SymmetricSNE in {k}-D", lambda k=k: _embedding(k, Gaussian()))  # type: ignore[misc]
+        for dof in (1.0, 2.0, 0.5):
+            yield Case(f"TSNE in {k}-D, dof {dof:g}", lambda k=k, dof=dof: _embedding(k, Student(dof)))  # type: ignore[misc]
 
 
 def _embedding(k: int, kernel: Kernel, by_row: bool = False) -> tuple[Callable[[], Array], Params]:

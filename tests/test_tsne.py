@@ -10,16 +10,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import squareform
 from sklearn.base import clone
 from sklearn.datasets import load_digits, load_iris
 from sklearn.decomposition import PCA as PeerPCA
+from sklearn.manifold._t_sne import _kl_divergence as peer_kl
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from threadpoolctl import threadpool_limits
 
 from scratchnet.backend import asarray, to_numpy
 from scratchnet.base import NotFittedError
+from scratchnet.datasets import load_mnist
+from scratchnet.decomposition import PCA
 from scratchnet.manifold import SNE, TSNE, SymmetricSNE
 from scratchnet.manifold.affinities import affinities
-from scratchnet.manifold.sne import Student, kl_divergence
+from scratchnet.manifold.sne import Student, kl_divergence, kl_gradient
+from scratchnet.metrics import knn_accuracy, trustworthiness
+from scratchnet.neighbors import KNeighborsClassifier
 
 IRIS, DIGITS = load_iris().data, load_digits().data
 LABELS = load_digits().target
@@ -57,40 +64,78 @@ def test_kl_and_gradient_at_given_embeddings(xp, n):
     assert nothing.kl_divergence_ == pytest.approx(peer["kl_at_zero"], rel=1e-6)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_kl_of_one_place_is_known(method):
+    """With all points at one place Q is uniform: log(n(n-1)) - H(P) over pairs, n log(n-1) - sum H(P_i) over rows."""
+    model = method(perplexity=10, init=np.zeros((100, 2)), max_iter=0).fit(DIGITS[:100])
+    everyone = slice(0, 100)
+    by_row = method is SNE
+    P = (model.affinities_.conditional if by_row else model.affinities_.joint)(everyone, everyone)
+    entropy = -(P * np.log(np.where(P > 0, P, 1))).sum()
+    expected = 100 * np.log(99) - entropy if by_row else np.log(100 * 99) - entropy
+    assert model.kl_divergence_ == pytest.approx(expected, rel=1e-6)
+
+
 @pytest.mark.parametrize(("X", "name"), [(IRIS, "iris"), (DIGITS[:500], "digits[:500]")], ids=["iris", "digits"])
 def test_final_kl(X, name):
-    """No worse than the peer's by more than the two minima of neighbouring runs differ (iris: .122 to .128)."""
+    """scikit-learn's exact method with the same defaults: .122 and .337."""
     tsne = TSNE().fit(X.astype("float32"))
-    assert tsne.kl_divergence_ < PEER[name]["final_kl"] * 1.05
+    assert tsne.kl_divergence_ == pytest.approx(PEER[name]["final_kl"], rel=0.02)
     assert tsne.n_iter_ == 1000
 
 
 def test_whole_digits():
-    """The peer's exact method ends at KL .680, with 98.8 % of nearest neighbours of the same digit."""
-    tsne = TSNE().fit(DIGITS.astype("float32"))
-    assert tsne.kl_divergence_ < 0.690
-    assert nearest_has_my_label(tsne.embedding_, LABELS) > 0.983
+    """The peer's exact method ends at KL .680, 1-NN accuracy .988, trustworthiness .991 of 12 neighbours."""
+    X = DIGITS.astype("float32")
+    tsne = TSNE().fit(X)
+    assert tsne.kl_divergence_ == pytest.approx(0.680, abs=0.006)
+    assert knn_accuracy(tsne.embedding_, LABELS) == pytest.approx(0.988, abs=0.003)
+    assert trustworthiness(X, tsne.embedding_, 12) == pytest.approx(0.991, abs=0.001)
 
 
-def test_three_dimensions():
-    """With the kernel that the peer uses in 3-D (2 degrees of freedom) and the right gradient: .1975 to .2041."""
-    tsne = TSNE(3, dof=2.0).fit(DIGITS[:400].astype("float32"))
+@pytest.mark.parametrize(("n_components", "kl"), [(None, 1.121), (50, 1.100)], ids=["pixels", "PCA-50"])
+def test_mnist(mnist_root, n_components, kl):
+    """The peer's exact method ends at KL 1.121 on the pixels (1-NN .880, trustworthiness .952), 1.100 on 50 components."""
+    X, y = (a[:2000] for a in load_mnist("test", size="full", root=mnist_root))
+    Z = X if n_components is None else PCA(n_components).fit_transform(X)
+    tsne = TSNE().fit(Z)
+    assert 0.97 * kl < tsne.kl_divergence_ < 1.005 * kl
+    if n_components is None:
+        assert knn_accuracy(tsne.embedding_, y) == pytest.approx(0.880, abs=0.006)
+        assert trustworthiness(X, tsne.embedding_, 12) == pytest.approx(0.952, abs=0.002)
+        assert knn_accuracy(X, y) == pytest.approx(0.886, abs=5e-4)
+        assert knn_accuracy(PCA(2).fit_transform(X), y, 10) == pytest.approx(0.428, abs=0.002)
+
+
+@pytest.mark.parametrize(("dof", "low", "high"), [(2.0, 0.1945, 0.2071), (1.0, 0.238, 0.248)])
+def test_three_dimensions(dof, low, high):
+    """scikit-learn's kernel in 3-D has 2 degrees of freedom: .1975 to .2041 with the right gradient (we: .1965 to .2022).
+
+    With one degree of freedom, which is the default here in any dimension, it is another cost: .241 to .245.
+    """
+    tsne = TSNE(3, dof=dof).fit(DIGITS[:400].astype("float32"))
     assert tsne.embedding_.shape == (400, 3)
-    assert tsne.kl_divergence_ < 0.2065
+    assert low < tsne.kl_divergence_ < high
 
 
-def nearest_has_my_label(Y, y):
-    d = ((Y[:, None] - Y) ** 2).sum(axis=-1)
-    np.fill_diagonal(d, np.inf)
-    return (y[d.argmin(axis=1)] == y).mean()
+def test_peers_gradient_in_three_dimensions_is_not_the_derivative_of_its_cost():
+    """Why its 3-D result (.214 to .220) is no reference: same cost, but a gradient that is a third off."""
+    X, Y = DIGITS[:60], np.random.default_rng(0).standard_normal((60, 3))
+    P = affinities(X, 10.0).joint(slice(0, 60), slice(0, 60))
+    kl, peer = peer_kl(Y.ravel(), squareform(P, checks=False), 2, 60, 3)
+    assert kl == pytest.approx(float(kl_divergence(Y, P, Student(2.0))), rel=1e-9)
+    ours, step = kl_gradient(Y, P, Student(2.0)), np.random.default_rng(1).choice([-1e-6, 1e-6], Y.shape)
+    difference = (kl_divergence(Y + step, P, Student(2.0)) - kl_divergence(Y - step, P, Student(2.0))) / 2
+    assert (ours * step).sum() == pytest.approx(difference, rel=1e-6)
+    assert np.linalg.norm(peer.reshape(60, 3) - ours) > 0.3 * np.linalg.norm(ours)
 
 
 @pytest.mark.parametrize(("method", "least"), [(TSNE, 0.95), (SymmetricSNE, 0.91), (SNE, 0.91)])
 def test_neighbours_stay_neighbours(method, least):
     X, y = DIGITS[:500].astype("float32"), LABELS[:500]
     start, end = method(max_iter=0).fit_transform(X), method(max_iter=300).fit_transform(X)
-    assert nearest_has_my_label(start, y) < 0.7
-    assert nearest_has_my_label(end, y) > least
+    assert knn_accuracy(start, y) < 0.7
+    assert knn_accuracy(end, y) > least
 
 
 def test_crowding():
@@ -153,6 +198,62 @@ def test_steps(xp):
     assert str(states[-1]) == f"KL {tsne.kl_divergence_:.4f}"
     np.testing.assert_array_equal(to_numpy(states[-1].embedding), to_numpy(tsne.embedding_))
     assert len({to_numpy(s.embedding).tobytes() for s in states}) == 41  # every state keeps its own embedding
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_kl_history(xp, method):
+    """Iteration to KL at the chosen interval, and at the end."""
+    model = method(perplexity=10, max_iter=25, kl_every=10)
+    kl = {s.iteration: s.kl for s in model.steps(DIGITS[:60])}
+    assert list(model.kl_history_) == [0, 10, 20, 25]
+    assert model.kl_history_ == {i: kl[i] for i in (0, 10, 20, 25)}
+    assert model.kl_history_[25] == model.kl_divergence_
+    assert list(method(perplexity=10, max_iter=0).fit(DIGITS[:60]).kl_history_) == [0]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_loop_left_early_leaves_a_fitted_estimator(xp, method):
+    model = method(perplexity=10, max_iter=40, kl_every=4)
+    states = model.steps(DIGITS[:60])
+    for state in states:  # the generator lives on: nothing tells it that nobody will ask again
+        if state.iteration == 7:
+            break
+    for closed in (False, True):
+        if closed:
+            states.close()
+        assert model.n_iter_ == 7
+        assert model.kl_divergence_ == state.kl
+        np.testing.assert_array_equal(to_numpy(model.embedding_), to_numpy(state.embedding))
+        assert list(model.kl_history_) == [0, 4] + [7] * closed
+    assert model.transform(asarray(DIGITS[60:63])).shape == (3, 2)
+    pickle.dumps(model)
+
+
+def test_an_error_on_the_way_leaves_the_last_state():
+    model = TSNE(perplexity=5, learning_rate=1e300, max_iter=50)
+    with np.errstate(all="ignore"), pytest.raises(FloatingPointError):
+        model.fit(DIGITS[:30])
+    assert model.n_iter_ == max(model.kl_history_)
+    nowhere = TSNE(perplexity=5, init=np.full((30, 2), 1e300))
+    with np.errstate(all="ignore"), pytest.raises(FloatingPointError):
+        nowhere.fit(DIGITS[:30])
+    assert not hasattr(nowhere, "kl_divergence_")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_pair_forces_add_up_to_the_forces(xp, method):
+    X, start = DIGITS[:40], np.random.default_rng(0).standard_normal((40, 3))
+    model = method(3, perplexity=9, init=start, max_iter=0)
+    (state,) = model.steps(X)
+    distance, *pairs = (to_numpy(a) for a in model.pair_forces())
+    apart = start[:, None] - start
+    np.testing.assert_allclose(distance, np.linalg.norm(apart, axis=2), atol=1e-12)
+    direction = apart / np.where(distance > 0, distance, 1)[..., None]
+    for strength, force, sign in zip(pairs, state.forces(), (1, -1), strict=True):
+        assert strength.min() >= 0
+        np.testing.assert_allclose(
+            (strength[..., None] * direction).sum(axis=1), sign * to_numpy(force), atol=1e-9 * strength.max() * 40
+        )
 
 
 def test_kl_is_never_exaggerated():
@@ -228,11 +329,15 @@ def test_progress_bar(capsys):
     assert "KL" in shown.err
 
 
-def test_threads_do_not_matter(monkeypatch):
-    bits = set()
-    for threads in "1", "2":
-        monkeypatch.setenv("SCRATCHNET_THREADS", threads)
-        bits.add(TSNE(max_iter=20).fit(DIGITS[:1100].astype("float32")).embedding_.tobytes())
+@pytest.mark.parametrize(("method", "max_iter"), [(TSNE, 20), (SymmetricSNE, 5), (SNE, 3)])
+def test_threads_do_not_matter(monkeypatch, method, max_iter):
+    """Neither ours nor BLAS's; three tiles, five blocks of rows."""
+    X, bits = DIGITS[:1100].astype("float32"), set()
+    for threads in 1, 2:
+        monkeypatch.setenv("SCRATCHNET_THREADS", str(threads))
+        with threadpool_limits(threads, "blas"):
+            model = method(max_iter=max_iter).fit(X)
+            bits.add(model.embedding_.tobytes() + (model.transform(X[:300]).tobytes() if method is TSNE else b""))
     assert len(bits) == 1
 
 
@@ -250,13 +355,14 @@ def test_report_is_there_before_the_descent():
 
 
 def test_transform_puts_new_points_among_their_kind():
-    X = DIGITS[:500].astype("float32")
-    tsne = TSNE(max_iter=500).fit(X)
-    new, y = tsne.transform(DIGITS[500:700].astype("float32")), LABELS[500:700]
-    nearest = ((new[:, None] - tsne.embedding_) ** 2).sum(axis=-1).argmin(axis=1)
-    assert (LABELS[nearest] == y).mean() > 0.85
-    again = tsne.transform(X[:100])
-    away = np.linalg.norm(again - tsne.embedding_[:100], axis=1)
+    """Held-out digits are recognised in the picture as well as by their pixels, nearly as well as its own points."""
+    X, y = DIGITS.astype("float32"), LABELS
+    tsne = TSNE(max_iter=400).fit(X[:1000])
+    new = KNeighborsClassifier(1).fit(tsne.embedding_, y[:1000]).score(tsne.transform(X[1000:1300]), y[1000:1300])
+    pixels = KNeighborsClassifier(1).fit(X[:1000], y[:1000]).score(X[1000:1300], y[1000:1300])
+    assert new > pixels - 0.015
+    assert new > knn_accuracy(tsne.embedding_, y[:1000]) - 0.04
+    away = np.linalg.norm(tsne.transform(X[:100]) - tsne.embedding_[:100], axis=1)
     assert np.median(away) < 0.02 * tsne.embedding_.std()
 
 
@@ -286,45 +392,51 @@ def test_fitted_estimator_pickles_and_clones():
 # -- degenerate data --------------------------------------------------------------------------------------------------
 
 
-def fit_finite(X, **kwargs):
-    tsne = TSNE(**{"max_iter": 60, "random_state": 0, **kwargs}).fit(X)
-    Y = to_numpy(tsne.embedding_)
+def fit_finite(X, method=TSNE, **kwargs):
+    model = method(**{"max_iter": 60, "random_state": 0, **kwargs}).fit(X)
+    Y, new = to_numpy(model.embedding_), to_numpy(model.transform(X[:2]))
     assert np.isfinite(Y).all()
-    assert np.isfinite(tsne.kl_divergence_)
-    return tsne, Y
+    assert np.isfinite(new).all()
+    assert np.isfinite(model.kl_divergence_)
+    return model, Y
 
 
-def test_constant_data(xp, dtype):
+@pytest.mark.parametrize("method", METHODS)
+def test_constant_data(xp, dtype, method):
     """Equal points stay at one place, and the KL says that this is perfect."""
     X = np.full((20, 3), 5.0, dtype)
-    tsne, Y = fit_finite(X, perplexity=5)
+    model, Y = fit_finite(X, method, perplexity=5)
     assert (Y == 0).all()
-    assert tsne.kl_divergence_ == pytest.approx(0, abs=1e-6)
-    fit_finite(X, perplexity=5, init="random")
+    assert model.kl_divergence_ == pytest.approx(0, abs=2e-5)
+    fit_finite(X, method, perplexity=5, init="random")
 
 
-def test_duplicates(xp, dtype):
+@pytest.mark.parametrize("method", METHODS)
+def test_duplicates(xp, dtype, method):
     X = np.repeat(np.random.default_rng(0).standard_normal((5, 3)), 8, axis=0).astype(dtype)
-    _, Y = fit_finite(X, perplexity=5)
+    _, Y = fit_finite(X, method, perplexity=5)
     within = Y.reshape(5, 8, 2).std(axis=1).max()
     assert within < 0.1 * Y.std()
 
 
 @pytest.mark.parametrize(("n", "perplexity"), [(2, 1), (3, 1), (3, 2)])
-@pytest.mark.parametrize("features", [1, 2, 5])
-def test_two_and_three_points(xp, dtype, n, features, perplexity):
+@pytest.mark.parametrize("features", [1, 5])
+@pytest.mark.parametrize("method", METHODS)
+def test_two_and_three_points(xp, dtype, method, n, features, perplexity):
     X = np.random.default_rng(1).standard_normal((n, features)).astype(dtype)
-    fit_finite(X, perplexity=perplexity)
+    fit_finite(X, method, perplexity=perplexity, max_iter=20)
 
 
-def test_one_point_is_an_error():
+@pytest.mark.parametrize("method", METHODS)
+def test_one_point_is_an_error(method):
     with pytest.raises(ValueError, match="n_samples=1"):
-        TSNE(perplexity=1).fit(np.ones((1, 3)))
+        method(perplexity=1).fit(np.ones((1, 3)))
 
 
-def test_outlier(xp, dtype):
+@pytest.mark.parametrize("method", METHODS)
+def test_outlier(xp, dtype, method):
     X = np.r_[np.random.default_rng(0).standard_normal((40, 5)), [[1e6] * 5]].astype(dtype)
-    fit_finite(X, perplexity=5)
+    fit_finite(X, method, perplexity=5)
 
 
 def test_points_on_a_line_leave_it(xp):
@@ -348,6 +460,7 @@ def test_points_on_a_line_leave_it(xp):
         ({"learning_rate": "fast"}, TypeError, "learning_rate='fast'"),
         ({"max_iter": -1}, ValueError, "max_iter=-1"),
         ({"min_grad_norm": -1.0}, ValueError, "min_grad_norm=-1"),
+        ({"kl_every": 0}, ValueError, "kl_every=0 must be at least 1"),
         ({"metric": "hamming"}, ValueError, "metric='hamming'"),
         ({"init": "grid"}, ValueError, "init='grid'"),
         ({"init": np.zeros((3, 2))}, ValueError, r"init must have shape \(n_samples, n_components\) = \(20, 2\)"),
@@ -379,4 +492,4 @@ def test_exaggeration_that_beats_all_repulsion_does_not_end_in_a_point(dtype):
     model = TSNE(perplexity=100, early_exaggeration=4, learning_rate=10, random_state=0).fit(DIGITS[:400].astype(dtype))
     at_a_point = TSNE(perplexity=100, max_iter=0, random_state=0).fit(DIGITS[:400].astype(dtype)).kl_divergence_
     assert model.kl_divergence_ < 0.4 * at_a_point
-    assert nearest_has_my_label(model.embedding_, LABELS[:400]) > 0.85
+    assert knn_accuracy(model.embedding_, LABELS[:400]) > 0.85
