@@ -95,7 +95,7 @@ def test_whole_digits():
 
 @pytest.mark.parametrize(("n_components", "kl"), [(None, 1.121), (50, 1.100)], ids=["pixels", "PCA-50"])
 def test_mnist(mnist_root, n_components, kl):
-    """The peer's exact method ends at KL 1.121 on the pixels (1-NN .880, trustworthiness .952), 1.100 on 50 components."""
+    """The peer's exact method: KL 1.121 on the pixels (1-NN .880, trustworthiness .952), 1.100 on 50 components."""
     X, y = (a[:2000] for a in load_mnist("test", size="full", root=mnist_root))
     Z = X if n_components is None else PCA(n_components).fit_transform(X)
     tsne = TSNE().fit(Z)
@@ -109,7 +109,7 @@ def test_mnist(mnist_root, n_components, kl):
 
 @pytest.mark.parametrize(("dof", "low", "high"), [(2.0, 0.1945, 0.2071), (1.0, 0.238, 0.248)])
 def test_three_dimensions(dof, low, high):
-    """scikit-learn's kernel in 3-D has 2 degrees of freedom: .1975 to .2041 with the right gradient (we: .1965 to .2022).
+    """scikit-learn's kernel in 3-D has 2 degrees of freedom: .1975 to .2041 with the right gradient (we: .1965-.2022).
 
     With one degree of freedom, which is the default here in any dimension, it is another cost: .241 to .245.
     """
