@@ -46,8 +46,8 @@ def scatter(
         classes, which = np.unique(values, return_inverse=True)
         # all classes in one call, in the order of the samples: none is painted over another as a whole
         ax.scatter(*points.T, c=np.asarray(colors(len(classes)))[which], alpha=0.8, **look)
-        for i, name in enumerate(classes if names else ()):
-            _name(ax, np.median(points[which == i], axis=0), str(name))
+        if names:
+            name_classes(ax, points, values)
     if equal:
         ax.set_aspect("equal", adjustable="datalim")
     if axis_labels is None:
@@ -59,7 +59,13 @@ def scatter(
     return fig
 
 
-def _name(ax: Axes, place: np.ndarray, name: str) -> None:
+def name_classes(ax: Axes, embedding: Any, labels: Any) -> None:
+    """Each class's name at the median of its points; nothing where ``labels`` are None or floats."""
+    if labels is None or to_numpy(labels).dtype.kind == "f":
+        return
+    points, values = to_numpy(embedding), to_numpy(labels)
     box = {"boxstyle": "round,pad=0.18", "facecolor": PAPER, "edgecolor": "none", "alpha": 0.8}
     look = {"fontsize": 9, "fontweight": "bold", "color": INK, "parse_math": False, "bbox": box}
-    ax.annotate(name, (float(place[0]), float(place[1])), ha="center", va="center", **look)
+    for name in np.unique(values):
+        x, y = np.median(points[values == name], axis=0)
+        ax.annotate(str(name), (float(x), float(y)), ha="center", va="center", **look)
