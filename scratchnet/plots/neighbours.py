@@ -64,13 +64,16 @@ def crowding(models: Mapping[str, Any], *, n_bins: int = 40) -> Figure:
     fig, axes = figure(1, len(models), size=(WIDTH, 2.9), sharey=True)
     for ax, (title, model) in zip(axes[0], models.items(), strict=True):
         distance, pull, push = (to_numpy(a)[np.triu_indices(len(a), 1)] for a in model.pair_forces())
-        edges = np.geomspace(*np.quantile(distance[distance > 0], [0.001, 1.0]), n_bins + 1)
+        apart = distance[distance > 0]
+        if not len(apart):
+            raise ValueError(f"all points of {title!r} are at one place: there are no forces")
+        edges = np.geomspace(float(apart.min()), float(apart.max()), n_bins + 1)
         for name, strength, color in (("attraction", pull, _PULL), ("repulsion", push, _PUSH)):
             share, _ = np.histogram(distance, edges, weights=strength / pull.sum(dtype=np.float64))
             ax.stairs(share, edges, color=color, linewidth=1.6, label=name)
         ax.set(xlabel="distance in the plane", title=title, xscale="log")
     axes[0, 0].set_ylabel("share of all attraction")
-    axes[0, 0].legend(loc="upper left")
+    axes[0, -1].legend(loc="upper right")
     return fig
 
 
