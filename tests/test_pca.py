@@ -61,6 +61,11 @@ def test_mnist_test_file(mnist_root):
     for k, error in (2, 0.055550), (10, 0.033903), (32, 0.016675):
         pca = PCA(k).fit(X)
         assert np.mean((pca.inverse_transform(pca.transform(X)) - X) ** 2) == pytest.approx(error, abs=5e-7)
+    for k, error in (2, 0.058210), (10, 0.035298):  # held out; what a linear autoencoder comes to as well
+        pca = PCA(k).fit(X[:9000])
+        assert np.mean((pca.inverse_transform(pca.transform(X[9000:])) - X[9000:]) ** 2) == pytest.approx(
+            error, abs=1e-6
+        )
 
 
 @pytest.mark.parametrize("n_components", [None, 1, 2, 4])
@@ -270,6 +275,14 @@ def test_low_rank(xp, dtype, shape):
     assert (Z[:, 2:] == 0).all()  # not rounding noise blown up to unit variance
     np.testing.assert_allclose(Z[:, :2].std(axis=0, ddof=1), 1, rtol=1e-4)
     np.testing.assert_allclose(to_numpy(pca.inverse_transform(pca.transform(X))), X, atol=1e-4)
+
+
+def test_a_small_variance_is_not_taken_for_none(xp, dtype):
+    """A ten-thousandth of the largest variance bears a likelihood and whitened scores, in float32 too."""
+    X = (np.random.default_rng(0).standard_normal((1000, 300)) * np.geomspace(1, 1e-2, 300)).astype(dtype)
+    pca = PCA(whiten=True).fit(X)
+    assert np.isfinite(pca.score(X))
+    np.testing.assert_allclose(to_numpy(pca.transform(X)).std(axis=0, ddof=1), 1, rtol=1e-2)
 
 
 def test_fraction_of_constant_data_is_one_component():

@@ -110,7 +110,7 @@ class PCA(TransformerMixin, Estimator):
         if not first:
             mean_before, values, vectors = self._found
             before, n = self.n_samples_, n + self.n_samples_
-            shift = mean - mean_before
+            shift = mean - mean_before  # derivation 7.3
             scatter += (vectors * values) @ vectors.T + xp.outer(shift, shift) * (before * len(X) / n)
             mean = mean_before + shift * (len(X) / n)
         values, vectors = xp.linalg.eigh(scatter)
@@ -135,8 +135,8 @@ class PCA(TransformerMixin, Estimator):
         self.explained_variance_ratio_ = (variances[:k] / (total or 1.0)).astype(dtype)
         self.singular_values_ = xp.sqrt(variances[:k] * (n - 1)).astype(dtype)
         self.noise_variance_ = float(variances[k:].sum()) / (d - k) if k < largest else 0.0
-        # what rounding makes of a variance of 0
-        self._no_variance = max(n, d) * float(np.finfo(dtype).eps) * float(variances[0])
+        # what rounding makes of a variance of 0: sums of products, whose errors add up like a random walk
+        self._no_variance = max(n, d) ** 0.5 * float(np.finfo(dtype).eps) * float(variances[0])
         return self
 
     def _choose(self, variances: Array, total: float, largest: int) -> int:
