@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
+from scratchnet import memory
 from scratchnet.backend import asarray, get_xp, to_numpy
 from scratchnet.cluster import epsilon_graph, k_neighbor_graph, maximal_cliques
 
@@ -102,3 +103,12 @@ def test_k_neighbor_graph(xp, dtype):
     np.testing.assert_array_equal(to_numpy(k_neighbor_graph(X, 4)), ~np.eye(5, dtype=bool))
     with pytest.raises(ValueError, match="n_neighbors=5 must be between 1 and 4"):
         k_neighbor_graph(LINE, 5)
+
+
+def test_is_told_before_it_would_not_fit(monkeypatch):
+    monkeypatch.setattr(memory, "available_memory", lambda xp: 3 * 50**2)
+    X = np.random.default_rng(0).standard_normal((51, 2))
+    for build in lambda X: epsilon_graph(X, 1.0), lambda X: k_neighbor_graph(X, 3):
+        build(X[:50])
+        with pytest.raises(MemoryError, match=r"the graph of all points.*n_samples=51.*about 50"):
+            build(X)

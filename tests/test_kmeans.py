@@ -309,12 +309,13 @@ def test_same_seed_same_bits():
     assert KMeans(6, random_state=8).fit(X).cluster_centers_.tobytes() != a.cluster_centers_.tobytes()
 
 
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "manhattan"])
 @pytest.mark.parametrize("threads", ["2", "8"])
-def test_same_bits_for_any_number_of_threads(threads, monkeypatch):
+def test_same_bits_for_any_number_of_threads(threads, metric, monkeypatch):
     X, found = blobs(5000, 20, 9, dtype="float32"), []
     for n in "1", threads:
         monkeypatch.setenv("SCRATCHNET_THREADS", n)
-        km = KMeans(12, random_state=0).fit(X, sample_weight=np.linspace(1, 2, len(X)))
+        km = KMeans(12, metric=metric, max_iter=20, random_state=0).fit(X, sample_weight=np.linspace(1, 2, len(X)))
         found.append((km.cluster_centers_.tobytes(), km.labels_.tobytes(), km.inertia_))
     assert found[0] == found[1]
 

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from scratchnet import blocks
-from scratchnet.backend import Array, get_xp, to_numpy
+from scratchnet.backend import Array, Module, get_xp, to_numpy
 from scratchnet.base import check_array, check_number
 from scratchnet.distances import DistancesTo
+from scratchnet.memory import check_memory
 from scratchnet.neighbors import nearest_neighbors
 
 
@@ -26,7 +27,7 @@ def epsilon_graph(X: Any, epsilon: float) -> Array:
         The largest distance between neighbours.
     """
     X = check_array(X)
-    xp, distances = get_xp(X), DistancesTo(X)
+    xp, distances = _check_room(X), DistancesTo(X)
     epsilon = check_number(epsilon, "epsilon", minimum=0)
     graph = xp.concatenate(blocks.map(lambda x: distances(x) <= epsilon**2, X, size=blocks.rows_per_block(X, len(X))))
     return _without_loops(graph & graph.T)  # rounding must not make it one-sided
@@ -44,10 +45,17 @@ def k_neighbor_graph(X: Any, n_neighbors: int, *, mutual: bool = False) -> Array
         Whether both must be among the k nearest of the other; by default one is enough.
     """
     X = check_array(X, min_samples=2)
-    xp, n = get_xp(X), len(X)
+    xp, n = _check_room(X), len(X)
     graph = xp.zeros((n, n), dtype=bool)
     graph[xp.arange(n)[:, None], nearest_neighbors(X, n_neighbors)[0]] = True
     return _without_loops(graph & graph.T if mutual else graph | graph.T)
+
+
+def _check_room(X: Array) -> Module:
+    """The module of X (n, d), or a MemoryError that says how large a graph of its rows would be."""
+    xp, n = get_xp(X), len(X)
+    check_memory(3 * n * n, n, xp, "the graph of all points, its transpose and the symmetric graph made of both,")
+    return xp
 
 
 def _without_loops(graph: Array) -> Array:
