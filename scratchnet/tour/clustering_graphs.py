@@ -115,12 +115,16 @@ def linkages(data: TourData, seed: int) -> Section:
             )
         ]
         best, last = max(found, key=lambda name: found[name]), min(found, key=lambda name: found[name])
-        sees += (
-            f" On {len(rows):,} {data.name} it is another matter: the best there is {best} with an NMI of "
-            f"{{nmi{list(found).index(best)}}}, the poorest {last} with {{nmi{list(found).index(last)}}}."
-        ).replace(f"{len(rows):,}", "{rows}")
-        if last == "single linkage":
-            sees += " One bridge of in-between samples is enough for single linkage to join two groups."
+        numbers["rows"] = Number(f"{data.name} that the trees are built of", len(rows))
+        if found[best] > found[last] + 0.02:
+            sees += (
+                f" On {{rows}} {data.name} it is another matter: the best there is {best} with an NMI of "
+                f"{{nmi{list(found).index(best)}}}, the poorest {last} with {{nmi{list(found).index(last)}}}."
+            )
+            if last == "single linkage":
+                sees += " One bridge of in-between samples is enough for single linkage to join two groups."
+        else:
+            sees += f" On {{rows}} {data.name} all of them agree with the classes about equally well: {{nmi0}}."
     return Section(
         "linkages",
         says="""<p>What is the distance of two clusters? That of their nearest points (single linkage), of their
@@ -137,7 +141,6 @@ def linkages(data: TourData, seed: int) -> Section:
         ],
         numbers=numbers,
         tables=tables,
-        facts={"rows": f"{min(N_ROWS, len(data.X)):,}"},
         sees=sees,
         code=data.code(
             f"{IMPORT}\nfrom scratchnet.metrics import normalized_mutual_info",
@@ -201,6 +204,7 @@ def neighbors(data: TourData) -> Section | LeftOut:
     codes = asarray(data.y)[index]
     shares = [float(np.mean(_vote(codes[:, :k], data.n_classes) == data.y_test)) for k in tried]
     best = int(np.argmax(shares))
+    noise = 1 / len(data.y_test) ** 0.5  # about two standard errors of an accuracy
     most = float(np.bincount(data.y_test).max() / len(data.y_test))
     pictures = [
         Picture(
@@ -232,11 +236,12 @@ def neighbors(data: TourData) -> Section | LeftOut:
             "chance": Number("accuracy of always naming the most frequent class", most),
         },
         facts={"first": tried[0], "last": tried[-1]},
-        sees="With labels at hand, distances are worth something after all: with a vote of the nearest {best}, "
-        f"{{k{tried[best]}}} of the held-out samples get their class; the most frequent class has {{chance}}. "
+        sees=("With labels at hand, distances are worth something after all. " if shares[best] > most + noise else "")
+        + f"By a vote of the nearest {{best}}, {{k{tried[best]}}} of the held-out samples get their class; the most "
+        "frequent class has {chance}. "
         + (
             f"With {{last}} neighbours it is {{k{tried[-1]}}}: too many of them are no neighbours."
-            if shares[-1] < shares[best]
+            if shares[-1] < shares[best] - noise
             else f"With {{first}} it is {{k{tried[0]}}}."
         ),
         code=data.code(

@@ -25,7 +25,7 @@ def _run(data: TourData, seed: int, tell: Tell) -> Iterator[Section | LeftOut]:
     pca = PCA().fit(data.X)
     yield lagrange(data, pca, seed)
     yield _spectrum(data, pca)
-    yield _plane(data, pca)
+    yield _plane(data, pca) if data.n_features > 1 else LeftOut("plane", "it needs two columns")
     yield _directions(data, pca) if data.shape else LeftOut("directions", "its pictures need images")
     yield _reconstruction(data, pca)
     yield _denoising(data, pca, seed)
@@ -163,7 +163,7 @@ def _project(pca: PCA, X: Array, k: int) -> Array:
 
 
 def _reconstruction(data: TourData, pca: PCA) -> Section:
-    widths = [k for k in (2, 10, 32, 100) if k <= len(pca.components_)]
+    widths = [k for k in (2, 10, 32, 100) if k <= len(pca.components_)] or [1]
     share = np.cumsum(to_numpy(pca.explained_variance_ratio_))
     variance = float(((data.X_test - pca.mean_) ** 2).mean())
     numbers: dict[str, Number] = {"mean": Number("held-out error of the mean alone", variance, "MSE", ".4f")}

@@ -92,6 +92,8 @@ def regularising(data: TourData) -> Section | LeftOut:
     """A linear classifier by least squares on few labelled samples, behind ever fewer components."""
     if data.y is None:
         return LeftOut("regularising", "its classifier needs labels")
+    if data.n_features < 2:
+        return LeftOut("regularising", "there are no columns to leave out")
     n = min(400, len(data.X) // 2)
     pca = PCA().fit(data.X[:n])
     Z, Z_test = (to_numpy(pca.transform(rows)).astype(np.float64) for rows in (data.X[:n], data.X_test))
@@ -141,9 +143,9 @@ def regularising(data: TourData) -> Section | LeftOut:
             "With {last} components the classifier is right on {last_known} of its own {samples} samples, and on "
             "{last_held} of those it has not seen; with {best} it is right on {best_known} of its own and {best_held} "
             "of the others. Knowing less, it generalises better."
-            if held_out[best] > held_out[last] + 0.02
-            else "Here {samples} samples are enough: with all {last} components {last_held} of the held-out samples "
-            "are named right, with {best} components {best_held}."
+            if held_out[best] > held_out[last] + 1 / len(y_test) ** 0.5  # about two standard errors
+            else "Leaving components out makes no clear difference here: with all {last} of them {last_held} of the "
+            "held-out samples are named right, with {best} it is {best_held}."
         ),
         code=data.code(
             "import numpy as np\nfrom scratchnet.decomposition import PCA",
