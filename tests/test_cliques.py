@@ -110,5 +110,5 @@ def test_is_told_before_it_would_not_fit(monkeypatch):
     X = np.random.default_rng(0).standard_normal((51, 2))
     for build in lambda X: epsilon_graph(X, 1.0), lambda X: k_neighbor_graph(X, 3):
         build(X[:50])
-        with pytest.raises(MemoryError, match=r"the graph of all points.*n_samples=51.*about 50"):
+        with pytest.raises(MemoryError, match=r"the graph of all points.*n_samples=51.*would fit is 50"):
             build(X)

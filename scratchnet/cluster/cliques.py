@@ -53,8 +53,10 @@ def k_neighbor_graph(X: Any, n_neighbors: int, *, mutual: bool = False) -> Array
 
 def _check_room(X: Array) -> Module:
     """The module of X (n, d), or a MemoryError that says how large a graph of its rows would be."""
-    xp, n = get_xp(X), len(X)
-    check_memory(3 * n * n, n, xp, "the graph of all points, its transpose and the symmetric graph made of both,")
+    xp = get_xp(X)
+    check_memory(
+        lambda n: 3 * n * n, len(X), xp, "the graph of all points, its transpose and the symmetric graph made of both,"
+    )
     return xp
 
 
