@@ -6,6 +6,7 @@ missing. Sentences about results are templates: their figures come from the sect
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import math
@@ -14,6 +15,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from html import escape
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -58,7 +60,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Picture:
-    """A matplotlib figure with what it shows in words (``alt``) and a caption."""
+    """A matplotlib figure, or the bytes of a GIF, with what it shows in words (``alt``) and a caption."""
 
     figure: Any
     alt: str
@@ -88,7 +90,7 @@ class Section:
     pictures: Sequence[Picture] = ()
     tables: Sequence[Table] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
-    svgs: list[str] = field(default_factory=list, init=False)
+    drawn: list[str] = field(default_factory=list, init=False)
 
     def sentences(self) -> str:
         """``sees`` with its figures."""
@@ -164,7 +166,7 @@ class Report:
             raise KeyError(f"chapter {progress.chapter.name!r} has no section {part.name!r}")
         if isinstance(part, Section):
             prefix = f"{progress.chapter.name}-{part.name}"
-            part.svgs = [to_svg(p.figure, f"{prefix}-{i}", p.alt) for i, p in enumerate(part.pictures)]
+            part.drawn = [to_html(p.figure, f"{prefix}-{i}", p.alt) for i, p in enumerate(part.pictures)]
             part.pictures = [Picture(None, p.alt, p.caption) for p in part.pictures]
         progress.done[part.name] = part
 
@@ -224,10 +226,16 @@ def _template() -> Any:
     return jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
 
 
+def to_html(figure: Any, prefix: str, alt: str) -> str:
+    """A figure as SVG, a GIF as an image that is part of the page."""
+    if isinstance(figure, bytes):
+        data = base64.b64encode(figure).decode()
+        return f'<img role="img" aria-label="{escape(alt)}" alt="{escape(alt)}" src="data:image/gif;base64,{data}">'
+    return to_svg(figure, prefix, alt)
+
+
 def to_svg(figure: Any, prefix: str, alt: str) -> str:
     """The figure as SVG to stand in a page: its ids its own, its colours and its font those of the page."""
-    from html import escape
-
     buffer = io.StringIO()
     with plots.style():
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
