@@ -307,10 +307,15 @@ class SymmetricSNE(NeighbourEmbedding):
 class TSNE(NeighbourEmbedding):
     """t-distributed stochastic neighbour embedding, exact (van der Maaten and Hinton, 2008).
 
-    ``dof``, the degrees of freedom of Student's t: fewer mean heavier tails and tighter clusters.
-    ``learning_rate="auto"`` is max(n_samples / (4 early_exaggeration), 50); the gradient carries its factor 4.
-    All else is as in :class:`NeighbourEmbedding`. float32 data are embedded in float32, float64 data in float64, which
-    takes twice the time and memory.
+    ``dof``, the degrees of freedom of Student's t: fewer mean heavier tails and tighter clusters; 1 in any dimension
+    (scikit-learn: n_components - 1). ``learning_rate="auto"`` is max(n_samples / (4 early_exaggeration), 50); the
+    gradient carries its factor 4. All else is as in :class:`NeighbourEmbedding`.
+
+    12 is what other implementations exaggerate by. On few points it holds the picture small until it ends, and 4, the
+    paper's factor, ends lower: at KL .719, not .754, on 1000 MNIST digits; at 1.08, not 1.11, on 2000.
+
+    P and the descent are in float32, unless X is float64, which doubles time and memory. The same data give the same
+    bits for any number of threads.
     """
 
     early_exaggeration: float = field(default=12.0, kw_only=True)
