@@ -16,7 +16,7 @@ import scratchnet as sn
 from scratchnet import plots, tour
 from scratchnet.backend import asarray
 from scratchnet.tour import CHAPTERS, run_tour
-from scratchnet.tour.conditional import slants
+from scratchnet.tour.conditional_properties import pen_widths, slants
 from scratchnet.tour.data import nearest, own_table
 from scratchnet.tour.report import LeftOut, Number, Picture, Progress, Report, Section, Table, to_svg
 

@@ -23,14 +23,15 @@ from tqdm import tqdm
 
 import scratchnet
 from scratchnet.backend import current_backend
-from scratchnet.tour import autoencoder, clustering, conditional, pca, tsne, vae
+from scratchnet.tour import autoencoder, clustering, conditional, latent_space, pca, tsne, vae, variants
 from scratchnet.tour.data import TourData, embedded_digits, own_table
 from scratchnet.tour.report import Chapter, Progress, Report
 
 __all__ = ["CHAPTERS", "run_tour"]
 
 CHAPTERS: dict[str, Chapter] = {
-    module.CHAPTER.name: module.CHAPTER for module in (clustering, pca, tsne, autoencoder, vae, conditional)
+    module.CHAPTER.name: module.CHAPTER
+    for module in (clustering, pca, tsne, autoencoder, variants, latent_space, vae, conditional)
 }
 """The chapters by name, in the order of the lectures; ``CHAPTERS[name].run(data, seed, tell)`` yields sections."""
 

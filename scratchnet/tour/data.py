@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isqrt
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from scratchnet.backend import Array, Rng, asarray, to_numpy
 from scratchnet.base import check_array
 from scratchnet.datasets import load_fashion_mnist, load_mnist
+from scratchnet.decomposition import PCA
 from scratchnet.neighbors import nearest_neighbors
 
 _MOST_ROWS, _LEAST_ROWS = (
@@ -18,6 +20,7 @@ _MOST_ROWS, _LEAST_ROWS = (
     100,
 )  # of a user's table: what fits into the tour's time, and what it needs to say much
 _TEST_SHARE = 0.1
+PROJECTIONS = (2, 5, 10, 15, 20, 25, 30, 40, 50, 60, 70, 80, 90, 100, 120, 140, 170, 200)  # tried for the best one
 
 
 @dataclass(frozen=True)
@@ -159,9 +162,25 @@ def first_of_each(y: np.ndarray | None, n_classes: int, most: int = 10) -> np.nd
     return np.concatenate(found)
 
 
+def three_classes(data: TourData) -> tuple[np.ndarray, str]:
+    """The training rows of three classes: 1, 5 and 6, as in the lecture, where the data are digits."""
+    if data.y is None:
+        return np.arange(len(data.X)), "all rows"
+    lecture = [k for k, name in enumerate(data.class_names) if name in ("1", "5", "6")]
+    chosen = lecture if len(lecture) == 3 else list(range(min(3, data.n_classes)))
+    return np.flatnonzero(np.isin(data.y, chosen)), ", ".join(data.class_names[k] for k in chosen)
+
+
 def mse(A: Array, B: Array) -> float:
     """The mean squared difference of two arrays of one shape."""
     return float(((A - B) ** 2).mean())
+
+
+def projection_errors(pca: PCA, X: Array, target: Array, sizes: Iterable[int] = PROJECTIONS) -> dict[int, float]:
+    """The mean squared difference of ``target`` and the projection of X onto the first k components, for each k."""
+    scores, most = pca.transform(X), len(pca.components_)
+    sizes = sorted({min(k, most) for k in sizes})
+    return {k: mse(scores[:, :k] @ pca.components_[:k] + pca.mean_, target) for k in sizes}
 
 
 def nearest(X: Array, known: Array) -> tuple[np.ndarray, np.ndarray]:

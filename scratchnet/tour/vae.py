@@ -1,4 +1,4 @@
-"""Chapter VAE: the KL divergence, training, samples, what latents hold, the plane, strange input."""
+"""Chapter VAE: training, samples, the plane, a regular latent space; theory and uses of codes are in files beside."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import numpy as np
 from scratchnet import plots
 from scratchnet.autoencoders import VAE, Autoencoder, latent
 from scratchnet.backend import Rng, asarray, to_numpy
-from scratchnet.metrics import auroc
-from scratchnet.nn import kl_discrete
 from scratchnet.tour.data import TourData, first_of_each, mse, nearest
 from scratchnet.tour.report import Chapter, LeftOut, Number, Picture, Section, Table, Tell
 from scratchnet.tour.training import Trainings
 from scratchnet.tour.vae_latents import arithmetic, bad_codes, latents
+from scratchnet.tour.vae_theory import bayes, divergence
+from scratchnet.tour.vae_uses import strange_input, strangers_network
 
-EPOCHS, N_LATENT = 20, 20
+EPOCHS, N_LATENT = 16, 20
 PLANE_HIDDEN, PLANE_EPOCHS = (256, 64), 16
+REVERSE_SEEDS = 3
 IMPORT = "from scratchnet.autoencoders import VAE"
-FIT = "vae = VAE(hidden=(400,), n_latent=20, epochs=20, verbose=1).fit(X)"
+FIT = "vae = VAE(hidden=(400,), n_latent=20, epochs=16, verbose=1).fit(X)"
 
 
 def _run(data: TourData, seed: int, tell: Tell) -> Iterator[Section | LeftOut]:
@@ -31,7 +32,10 @@ def _run(data: TourData, seed: int, tell: Tell) -> Iterator[Section | LeftOut]:
         wide = VAE(hidden=(400,), n_latent=N_LATENT, epochs=EPOCHS, random_state=seed)
         future = train(wide, data.X, validation=data.X_test)
         flat, plain = train(VAE(**in_the_plane), data.X), train(Autoencoder(**in_the_plane), data.X)
-        yield _kl()
+        reverse = [
+            train(strangers_network(seed + i), data.strange[: len(data.strange) * 4 // 5]) for i in range(REVERSE_SEEDS)
+        ]
+        yield divergence(seed)
         vae = future.result()
         yield _training(data, vae)
         yield _samples(data, vae, seed)
@@ -39,41 +43,10 @@ def _run(data: TourData, seed: int, tell: Tell) -> Iterator[Section | LeftOut]:
         no_pictures = "its pictures need images"
         yield arithmetic(data, vae, seed, FIT) if data.shape else LeftOut("arithmetic", no_pictures)
         yield bad_codes(data, vae, seed, FIT) if data.shape else LeftOut("bad", no_pictures)
-        yield _strange(data, vae)
+        yield strange_input(data, vae, [future.result() for future in reverse])
         yield _plane(data, flat.result())
+        yield bayes(data, flat.result())
         yield _side_by_side(data, flat.result(), plain.result(), seed)
-
-
-def _kl() -> Section:
-    p, q = np.array([0.36, 0.48, 0.16]), np.full(3, 0.333)
-    # the lecture's q is 1/3 rounded to three digits; a distribution has to sum to one
-    q = q / q.sum()
-    fig, axes = plots.figure(size=(plots.WIDTH, 2.6))
-    with plots.style():
-        ax = axes[0, 0]
-        for i, (name, values) in enumerate({"P": p, "Q": q}.items()):
-            ax.bar(np.arange(3) + 0.38 * (i - 0.5), values, width=0.36, color=plots.PALETTE[i], label=name)
-        ax.set_xticks(range(3), ["0", "1", "2"])
-        ax.set(xlabel="outcome", ylabel="probability")
-        ax.legend()
-    return Section(
-        "kl",
-        says="""<p>The Kullback–Leibler divergence says how badly <i>Q</i> stands in for <i>P</i>: the mean number
-            of nats lost when outcomes of <i>P</i> are coded for <i>Q</i>. It is never negative, zero only for
-            <i>P</i> = <i>Q</i>, and not symmetric. The lecture's example: <i>P</i> = (0.36, 0.48, 0.16) against the
-            uniform <i>Q</i>. Between Gaussians it has a closed form, and this one is the second term of the VAE's
-            loss.</p>
-            <p class="formula">KL(<i>P</i>‖<i>Q</i>) = Σ <i>P</i> log(<i>P</i>/<i>Q</i>), &nbsp; KL(N(<i>μ</i>,
-            <i>σ</i>²)‖N(0, 1)) = (<i>μ</i>² + <i>σ</i>² − log <i>σ</i>² − 1)/2</p>""",
-        pictures=[Picture(fig, "Bars of the two distributions P and Q over three outcomes.")],
-        numbers={
-            "pq": Number("KL(P‖Q)", float(kl_discrete(p, q)), "nats", ".7f"),
-            "qp": Number("KL(Q‖P)", float(kl_discrete(q, p)), "nats", ".6f"),
-        },
-        sees="The two directions differ: {pq} nats one way, {qp} the other.",
-        code="import numpy as np\nfrom scratchnet.nn import kl_discrete\n\n"
-        "P, Q = np.array([0.36, 0.48, 0.16]), np.full(3, 1 / 3)\nprint(kl_discrete(P, Q), kl_discrete(Q, P))",
-    )
 
 
 def _training(data: TourData, vae: VAE) -> Section:
@@ -173,43 +146,6 @@ def _samples(data: TourData, vae: VAE, seed: int) -> Section:
             'plots.image_grid(images, n_columns=10).savefig("samples.png")',
         ),
     )  # fmt: skip
-
-
-def _strange(data: TourData, vae: VAE) -> Section:
-    own, strange = (to_numpy(latent.outlier_scores(vae, X, "elbo")) for X in (data.X_test, data.strange))
-    score = auroc(np.repeat([0, 1], [len(own), len(strange)]), np.concatenate([own, strange]))
-    return Section(
-        "strange",
-        says=f"""<p>The ELBO of an input bounds how probable the model finds it, so its negative is a score for
-            input of another kind. Here {data.strange_name} are shown to the model.</p>""",
-        pictures=[
-            Picture(
-                plots.distributions(
-                    {f"held-out {data.name}": own, data.strange_name: strange}, xlabel="−ELBO (nats)", n_bins=80
-                ),
-                f"Histograms of the negative ELBO of held-out {data.name} and of {data.strange_name}.",
-            )
-        ],
-        numbers={
-            "own": Number(f"mean −ELBO, held-out {data.name}", own.mean(), "nats/sample", ".1f"),
-            "strange": Number(f"mean −ELBO, {data.strange_name}", strange.mean(), "nats/sample", ".1f"),
-            "auroc": Number("AUROC of −ELBO", score),
-        },
-        sees=f"To this model {data.strange_name} cost {{strange}} nats a sample, held-out {data.name} {{own}}. "
-        + (
-            "The score separates the two almost perfectly: AUROC {auroc}. "
-            if score > 0.95
-            else "The AUROC is {auroc}. "
-        )
-        + "Beware of the opposite case: a model of a rich kind of data can find simpler strangers more probable than "
-        "its own kind.",
-        code=data.code(
-            "from scratchnet.autoencoders import VAE, latent",
-            FIT,
-            'scores = latent.outlier_scores(vae, X_test, "elbo")  # higher is stranger',
-            test=True,
-        ),
-    )
 
 
 def _plane(data: TourData, vae: VAE) -> Section:
@@ -320,8 +256,9 @@ CHAPTER = Chapter(
         "bad": "Likely codes, bad images",
         "strange": "Input of another kind",
         "plane": "The whole model in one picture",
+        "bayes": "Prior, likelihood, posterior",
         "regular": "With and without the KL term",
     },
-    headline=["training.test", "training.kl", "latents.active", "strange.auroc"],
+    headline=["training.test", "training.kl", "latents.active", "strange.elbo"],
     run=_run,
 )

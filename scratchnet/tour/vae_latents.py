@@ -10,6 +10,7 @@ from scratchnet import plots
 from scratchnet.autoencoders import VAE, latent
 from scratchnet.backend import Rng, asarray, get_xp, to_numpy
 from scratchnet.tour.data import TourData, nearest
+from scratchnet.tour.latent_space import N_STEPS, pairs, paths, recognised_ends, unevenness
 from scratchnet.tour.report import Number, Picture, Section
 
 IMPORT = "from scratchnet.autoencoders import VAE, latent"
@@ -81,37 +82,59 @@ def arithmetic(data: TourData, vae: VAE, seed: int, fit: str) -> Section:
     inks = [vae.inverse_transform(start + a * direction).mean(axis=1) for a in amounts]
     means, more = [float(i.mean()) for i in inks], 100 * float((inks[3] > inks[2]).mean())
 
-    order = Rng(seed).host.permutation(len(data.X_test))
-    others = order[1:] if data.y_test is None else order[data.y_test[order] != data.y_test[order[0]]]
-    a, b = int(order[0]), int(others[0])
-    walk = vae.inverse_transform(latent.interpolate(start[a], start[b]))
-    shown = np.linspace(-1.5, 1.5, 10)
+    a, b = pairs(data, 100, seed)
+    ways = {
+        "line": paths(vae, start[asarray(a)], start[asarray(b)]),
+        "arc": paths(vae, start[asarray(a)], start[asarray(b)], spherical=True),
+    }
+    numbers = {
+        f"ink{i}": Number(f"mean grey level with s = {s:+.1f}", m, "", ".3f")
+        for i, (s, m) in enumerate(zip(amounts, means, strict=True))
+    }
+    numbers["more"] = Number("images with more ink at s = +0.5 than at 0", more, "%", ".1f")
+    for key, name in {"line": "straight line", "arc": "great arc"}.items():
+        half = nearest(ways[key][:, N_STEPS // 2], data.X)[1].mean()
+        numbers[key] = Number(f"half-way on the {name}: squared distance to the nearest sample", half, "MSE", ".4f")
+        numbers[f"{key}_pace"] = Number(f"largest step over the mean one, {name}", unevenness(ways[key]), "", ".2f")
+    ends = nearest(xp.concatenate([ways["line"][:, 0], ways["line"][:, -1]]), data.X)[1].mean()
+    numbers["ends"] = Number("the decoded ends: the same distance", float(ends), "MSE", ".4f")
+    sees = (
+        "Half-way between two codes the nearest training sample is {line} away on the line and {arc} on the arc; for "
+    )
+    sees += "the decoded ends it is {ends}. The largest step on the line is {line_pace} times the mean one. "
+    if data.y_test is not None:
+        share = 100 * recognised_ends(data, ways["line"], a, b)
+        numbers["classes"] = Number("decoded ends recognised as their class", share, "%", ".1f")
+        sees += "Of the ends {classes}% are recognised as the class they are. "
+    sees += (
+        "Adding the feature adds ink: the mean grey level of all decoded held-out images rises steadily from "
+        "{ink0} over {ink2} to {ink4}, and half a step adds ink to {more}% of the images."
+        if all(x < y for x, y in pairwise(means))
+        else "The mean grey level goes from {ink0} over {ink2} to {ink4}: here the feature is no simple direction."
+    )
+    shown = np.linspace(-1.5, 1.5, N_STEPS)
     added = [vae.inverse_transform(xp.stack([start[i] + float(s) * direction for s in shown])) for i in (0, 1)]
     return Section(
         "arithmetic",
         says="""<p>Means of posteriors can be added and subtracted. The line between two codes decodes to one image
-            turning into another. The difference of two codes is a feature that can be added to a third: here the
-            mean code of the tenth of the images with most ink minus that of the tenth with least.</p>
+            turning into another. The difference of two codes is a feature that can be added to a third; it is
+            clearer between the means of many: here the mean code of the tenth of the images with most ink minus that
+            of the tenth with least.</p>
             <p class="formula"><i>z</i><sub>b</sub> + <i>s</i> (<i>z</i><sub>a</sub> − <i>z</i><sub>c</sub>)</p>""",
         pictures=[
             Picture(
-                plots.reconstructions(walk, *added, labels=["between two", "ink", "ink"], shape=data.shape),
-                "Three rows of images: one turning into another, and two that gain ink from left to right.",
-                "First row: from one held-out image to another. Below: the ink feature added to two images, s from "
+                plots.reconstructions(
+                    *(way[0] for way in ways.values()), *added, labels=["line", "arc", "ink", "ink"], shape=data.shape
+                ),
+                "Four rows of images: one turning into another on the straight line and on the great arc between their "
+                "codes, and two that gain ink from left to right.",
+                "First rows: from one held-out image to another. Below: the ink feature added to two images, s from "
                 "−1.5 to 1.5.",
-            )
+            ),
+            _three_images(data, vae, ink),
         ],
-        numbers={
-            f"ink{i}": Number(f"mean grey level with s = {s:+.1f}", m, "", ".3f")
-            for i, (s, m) in enumerate(zip(amounts, means, strict=True))
-        }
-        | {"more": Number("images with more ink at s = +0.5 than at 0", more, "%", ".1f")},
-        sees=(
-            "Adding the feature adds ink: the mean grey level of all decoded held-out images rises steadily from "
-            "{ink0} over {ink2} to {ink4}, and half a step adds ink to {more}% of the images."
-            if all(x < y for x, y in pairwise(means))
-            else "The mean grey level goes from {ink0} over {ink2} to {ink4}: here the feature is no simple direction."
-        ),
+        numbers=numbers,
+        sees=sees,
         code=data.code(
             "import numpy as np\n" + IMPORT,
             fit,
@@ -122,6 +145,28 @@ def arithmetic(data: TourData, vae: VAE, seed: int, fit: str) -> Section:
             "images = vae.inverse_transform(vae.transform(X_test[:10]) + feature)",
             test=True,
         ),
+    )
+
+
+def _three_images(data: TourData, vae: VAE, ink: np.ndarray) -> Picture:
+    """a and c are training samples of one class, of much and of little ink; b is a held-out sample of the next one."""
+    columns = []
+    for k in range(min(data.n_classes, 10)):
+        own = np.arange(len(ink)) if data.y is None else np.flatnonzero(data.y == k)
+        own = own[np.argsort(ink[own])]
+        much, little = data.X[int(own[-1 - len(own) // 20])], data.X[int(own[len(own) // 20])]
+        others = np.arange(k, len(data.X_test)) if data.y is None else np.flatnonzero(
+            data.y_test == (k + 1) % data.n_classes
+        )  # fmt: skip
+        columns.append((much, little, data.X_test[int(others[0])]))
+    xp = get_xp(data.X)
+    a, c, b = (xp.stack(list(column)) for column in zip(*columns, strict=True))
+    sum_ = vae.inverse_transform(vae.transform(b) + (vae.transform(a) - vae.transform(c)))
+    return Picture(
+        plots.reconstructions(a, c, b, sum_, labels=["a", "c", "b", "b + (a − c)"], shape=data.shape),
+        "Four rows of images: bold ones, thin ones of the same class, others, and the others with the difference of "
+        "the first two added to their codes; most of the last row are bolder.",
+        "The same arithmetic with single images: what a has and c has not, added to b.",
     )
 
 

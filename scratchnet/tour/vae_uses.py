@@ -1,0 +1,96 @@
+"""Chapter VAE, continued: telling strangers by five scores, both ways round."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scratchnet import plots
+from scratchnet.autoencoders import VAE, latent
+from scratchnet.backend import to_numpy
+from scratchnet.tour.autoencoder_codes import separation
+from scratchnet.tour.data import TourData
+from scratchnet.tour.report import Number, Picture, Section, Table
+
+KINDS = {
+    "elbo": "−ELBO", "error": "squared error", "kl": "KL", "mahalanobis": "Mahalanobis", "typicality": "typicality"
+}  # fmt: skip
+
+
+def strangers_network(seed: int) -> VAE:
+    """For the other way round, to be trained on what is strange."""
+    return VAE((200,), 20, epochs=40, learning_rate=2e-3, random_state=seed)
+
+
+def strange_input(data: TourData, vae: VAE, reverse: list[VAE]) -> Section:
+    """``reverse`` are models of several seeds, trained on the first four fifths of what is strange."""
+    known = len(data.strange) * 4 // 5
+    there, back = {}, {}
+    for kind in KINDS:
+        own, strange = (
+            to_numpy(latent.outlier_scores(vae, X, kind, reference=data.X)) for X in (data.X_test, data.strange)
+        )
+        if kind == "elbo":
+            nats = own, strange
+        there[kind] = separation(own, strange)
+        back[kind] = [
+            separation(
+                *(
+                    to_numpy(latent.outlier_scores(model, X, kind, reference=data.strange[:known]))
+                    for X in (data.strange[known:], data.X_test)
+                )
+            )
+            for model in reverse
+        ]
+    own, strange = nats
+    numbers = {
+        "own": Number(f"mean −ELBO, held-out {data.name}", own.mean(), "nats/sample", ".1f"),
+        "strange": Number(f"mean −ELBO, {data.strange_name}", strange.mean(), "nats/sample", ".1f"),
+    }
+    for kind, name in KINDS.items():
+        numbers[kind] = Number(f"AUROC of {name}, {data.strange_name} as strangers", there[kind])
+        label = f"AUROC of {name}, trained on {data.strange_name}, {data.name} as strangers"
+        numbers[f"{kind}_back"] = Number(f"{label}, mean over seeds", float(np.mean(back[kind])))
+        numbers[f"{kind}_sd"] = Number(f"{label}, sd", float(np.std(back[kind])))
+    lowest, best = min(KINDS, key=lambda k: np.mean(back[k])), max(KINDS, key=lambda k: np.mean(back[k]))
+    return Section(
+        "strange",
+        says=f"""<p>The ELBO of an input bounds how probable the model finds it, so its negative is a score for
+            input of another kind; so are the squared error, the KL term, the distance of the code from the training
+            data's codes (Mahalanobis), and how far the ELBO is from its usual value, on either side (typicality).
+            First {data.strange_name} are shown to the model of {data.name}; then the other way round {data.name} are
+            shown to small models of {data.strange_name}.</p>""",
+        pictures=[
+            Picture(
+                plots.distributions(
+                    {f"held-out {data.name}": own, data.strange_name: strange}, xlabel="−ELBO (nats)", n_bins=80
+                ),
+                f"Histograms of the negative ELBO of held-out {data.name} and of {data.strange_name}.",
+            )
+        ],
+        numbers=numbers,
+        tables=[
+            Table(
+                ["AUROC of", f"strangers: {data.strange_name}", f"strangers: {data.name}", "± sd"],
+                {name: [kind, f"{kind}_back", f"{kind}_sd"] for kind, name in KINDS.items()},
+            )
+        ],
+        facts={"lowest": KINDS[lowest], "best": KINDS[best]},
+        sees=f"To this model {data.strange_name} cost {{strange}} nats a sample, held-out {data.name} {{own}}; the "
+        "AUROC of −ELBO is {elbo}. The other way round it is {elbo_back} ± {elbo_sd}"
+        + (
+            ": below one half, strangers look more probable than the model's own kind, because −ELBO also measures how "
+            "much there is to code, and they are the simpler images. "
+            if np.mean(back["elbo"]) < 0.5
+            else ". "
+        )
+        + f"There the best score is {{best}} with {{{best}_back}} ± {{{best}_sd}}, the worst {{lowest}} with "
+        f"{{{lowest}_back}}: no score is safe without knowing what strangers look like.",
+        code=data.code(
+            "from scratchnet.autoencoders import VAE, latent",
+            "vae = VAE(hidden=(400,), n_latent=20, epochs=16, verbose=1).fit(X)",
+            f"for kind in {tuple(KINDS)}:",
+            "    scores = latent.outlier_scores(vae, X_test, kind, reference=X)",
+            "    print(kind, scores.mean())  # higher is stranger",
+            test=True,
+        ),
+    )
