@@ -15,9 +15,11 @@ import pytest
 import scratchnet as sn
 from scratchnet import plots, tour
 from scratchnet.backend import asarray
+from scratchnet.decomposition import PCA
 from scratchnet.tour import CHAPTERS, run_tour
 from scratchnet.tour.conditional_properties import pen_widths, slants
-from scratchnet.tour.data import nearest, own_table
+from scratchnet.tour.data import nearest, own_table, projection_errors
+from scratchnet.tour.latent_space import unevenness
 from scratchnet.tour.report import LeftOut, Number, Picture, Progress, Report, Section, Table, to_svg
 
 
@@ -406,6 +408,34 @@ def test_slant_of_a_leaning_stroke():
     assert slants(image[:, :, ::-1])[0] == pytest.approx(-45.0)
     assert slants(straight)[0] == pytest.approx(0.0)
     assert slants(np.zeros((1, 4, 4)))[0] == 0
+
+
+def test_pen_widths():
+    """A bar as wide as the pen, many times as long: twice its ink over its edge, up to the ends and the blur of the
+    gradient."""
+    for width in (2, 4):
+        image = np.zeros((1, 40, 40))
+        image[0, 2:38, 10 : 10 + width] = 1.0
+        assert pen_widths(image)[0] == pytest.approx(width, rel=0.1)
+    assert pen_widths(np.zeros((1, 5, 5)))[0] == 0
+
+
+def test_projection_errors(xp, rng):
+    X = asarray(rng.standard_normal((50, 6)))
+    pca = PCA().fit(X)
+    errors = projection_errors(pca, X, X, [2, 6, 99])
+    assert list(errors) == [2, 6]
+    two = PCA(2).fit(X)
+    assert errors[2] == pytest.approx(float(((two.inverse_transform(two.transform(X)) - X) ** 2).mean()))
+    assert errors[6] == pytest.approx(0, abs=1e-20)
+
+
+def test_the_pace_of_a_walk(xp):
+    even = np.linspace(0, 1, 5)[None, :, None] * np.ones((2, 1, 3))
+    assert unevenness(asarray(even)) == pytest.approx(1)
+    jump = np.zeros((1, 5, 3))
+    jump[0, 3:] = 1
+    assert unevenness(asarray(jump)) == pytest.approx(4)
 
 
 def test_nearest(xp):

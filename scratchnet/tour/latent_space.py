@@ -118,8 +118,8 @@ def _walk(data: TourData, model: Autoencoder, seed: int) -> Section:
     return Section(
         "walk",
         says="""<p>The straight line between two images leads through double exposures. The straight line between
-            their codes, decoded, leads through other images. The great arc keeps the length of the code on the
-            way.</p>
+            their codes, decoded, leads through other images. The great arc goes round the
+            origin instead of cutting across.</p>
             <p class="formula"><i>g</i>((1 − <i>a</i>) <i>f</i>(<i>x</i>) + <i>a</i> <i>f</i>(<i>x</i>′))
             &nbsp;against&nbsp; (1 − <i>a</i>) <i>x</i> + <i>a x</i>′</p>""",
         pictures=pictures,
