@@ -188,7 +188,9 @@ def check_array(
             raise ValueError(f"{name} has rows of different lengths, which make no array ({error})") from None
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
         raise ValueError(f"{name} is a masked array with masked entries; fill or drop them first: {name}.filled(value)")
-    X = asarray(_numeric(X, name), dtype, xp)
+    given = _numeric(X, name)
+    with np.errstate(over="ignore"):  # check_finite tells what became too large
+        X = asarray(given, dtype, xp)
     shape = tuple(X.shape)
     if X.ndim != ndim:
         hint = f"Reshape your data: {name}.reshape(-1, 1) if it is one feature, {name}.reshape(1, -1) if one sample"
@@ -200,7 +202,7 @@ def check_array(
         )
     if ndim == 2 and shape[1] == 0:
         raise ValueError(f"{name}: Found array with 0 feature(s) (shape={shape}) while a minimum of 1 is required.")
-    check_finite(X, name)
+    check_finite(X, name, given)
     return X
 
 
@@ -233,8 +235,9 @@ def _module_of(X: Any) -> Module | None:
         return None
 
 
-def check_finite(X: Array, name: str = "X") -> None:
-    """Raise ValueError if X has a NaN or an infinity, naming the first one's place."""
+def check_finite(X: Array, name: str = "X", given: Array | None = None) -> None:
+    """Raise ValueError if X has a NaN or an infinity, naming the first one's place; ``given`` is X before a change of
+    type, which may have been what made it infinite."""
     xp = get_xp(X)
     with np.errstate(over="ignore", invalid="ignore"):
         if bool(xp.isfinite(X.sum())):  # one pass; a sum hides no NaN or infinity, but may overflow
@@ -244,6 +247,12 @@ def check_finite(X: Array, name: str = "X") -> None:
         return
     place = tuple(int(i) for i in np.argwhere(bad)[0])
     what = "NaN" if np.isnan(float(X[place])) else "infinity"
+    if given is not None and np.isfinite(float(given[place])):
+        raise ValueError(
+            f"{name} holds {float(given[place]):g} at {place}, which is too large for {X.dtype} (at most "
+            f"{float(np.finfo(np.dtype(X.dtype.name)).max):.1e}): {bad.sum()} entries overflow. Rescale {name}, or "
+            "compute with dtype='float64'"
+        )
     raise ValueError(
         f"{name} contains {'NaN' if what == 'NaN' else 'inf'}: {bad.sum()} entries are NaN or infinity, the first "
         f"({what}) at {place}. Remove or fill them first"
@@ -279,6 +288,17 @@ def check_choice(value: Any, name: str, choices: Iterable[str]) -> str:
     if not isinstance(value, str) or value not in (choices := list(choices)):
         raise ValueError(f"{name}={value!r} is unknown; choose one of {list(choices)}")
     return value
+
+
+def check_dtype(value: Any, name: str = "dtype") -> str:
+    """ "float32" or "float64", from its name or type (``np.float64``), or an error that names the argument."""
+    try:
+        dtype = np.dtype(value).name if value is not None else "None"
+    except TypeError:
+        dtype = ""
+    if dtype not in ("float32", "float64"):
+        raise ValueError(f"{name}={value!r} is unknown; choose one of ['float32', 'float64']")
+    return dtype
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet.autoencoders import (
+    IWAE,
     VAE,
     Autoencoder,
     ConditionalVAE,
@@ -21,6 +22,8 @@ from scratchnet.autoencoders import (
     KSparseAutoencoder,
     SparseAutoencoder,
 )
+from scratchnet.autoencoders.latent.walks import greyness, greyness_grad
+from scratchnet.autoencoders.variational import BaseVAE
 from scratchnet.backend import Array, Rng, asarray
 from scratchnet.manifold.sne import Gaussian, Kernel, Student, kl_divergence, kl_gradient
 from scratchnet.nn import (
@@ -36,6 +39,7 @@ from scratchnet.nn import (
     Softplus,
     Tanh,
     TopK,
+    TransposedDense,
     bce,
     bce_grad,
     bce_with_logits,
@@ -43,6 +47,7 @@ from scratchnet.nn import (
     check_gradient,
     gaussian_nll,
     gaussian_nll_grad,
+    gaussian_nll_logvar_grad,
     kl_bernoulli,
     kl_bernoulli_grad,
     kl_discrete,
@@ -72,6 +77,7 @@ def cases() -> Iterator[Case]:
         yield Case(repr(layer), lambda layer=layer: _layer(layer, 5))  # type: ignore[misc]
     deep = Sequential(Dense(5, 7), Tanh(), Dense(7, 6), ReLU(), Dense(6, 3), Sigmoid())
     yield Case("Sequential", lambda: _layer(deep, 5))
+    yield Case("TransposedDense", _tied)
     yield Case("GaussianSample", _gaussian_sample)
     yield from _losses()
     yield from _divergences()
@@ -97,6 +103,19 @@ def _layer(layer: Layer, n_in: int) -> tuple[Callable[[], Array], Params]:
     layer.forward(x)
     dx[...] = layer.backward(w)
     return lambda: (w * layer.forward(x)).sum(), params
+
+
+def _tied() -> tuple[Callable[[], Array], Params]:
+    """Dense(5, 4), Tanh and the transpose back: W lies on both ways, from x to the code and from the code to y."""
+    rng, dense = np.random.default_rng(9), Dense(5, 4)
+    net = Sequential(dense, Tanh(), back := TransposedDense(dense))
+    params = net.build(Rng(1), "float64")
+    params.theta[...] = asarray(rng.standard_normal(params.theta.size))
+    x, w = asarray(rng.standard_normal((6, 5))), asarray(rng.standard_normal((6, 5)))
+    net.forward(x)
+    net.backward(w, need_dx=False)
+    back.add_gradient()
+    return lambda: (w * net.forward(x)).sum(), params
 
 
 def _gaussian_sample() -> tuple[Callable[[], Array], Params]:
@@ -138,6 +157,18 @@ def _losses() -> Iterator[Case]:
     real, other, unit, target = rng.standard_normal((2, 6, 5)).tolist() + rng.uniform(0.1, 0.9, (2, 6, 5)).tolist()
     yield _function("mse", mse, mse_grad, {"target": other}, prediction=real)
     yield _function("gaussian_nll", gaussian_nll, gaussian_nll_grad, {"target": other}, prediction=real)
+    v = rng.standard_normal(5).tolist()
+    yield _function(
+        "gaussian_nll, variances",
+        gaussian_nll,
+        lambda prediction, target, logvar: (
+            gaussian_nll_grad(prediction, target, logvar=logvar),
+            gaussian_nll_logvar_grad(prediction, target, logvar),
+        ),
+        {"target": other},
+        prediction=real,
+        logvar=v,
+    )
     yield _function("bce", bce, bce_grad, {"target": target}, prediction=unit)
     yield _function("bce_with_logits", bce_with_logits, bce_with_logits_grad, {"target": target}, prediction=real)
 
@@ -158,39 +189,67 @@ def _divergences() -> Iterator[Case]:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
+SMALL: dict[str, Any] = {"hidden": (7,), "n_latent": 3, "activation": "tanh"}
+WIDE: dict[str, Any] = {"hidden": (7,), "n_latent": 6, "activation": "tanh"}
+
+
 def _models() -> Iterator[Case]:
     for likelihood in ("bernoulli", "gaussian"):
-        settings = {"likelihood": likelihood, "hidden": (7,), "n_latent": 3, "activation": "tanh"}
-        yield Case(f"Autoencoder, {likelihood}", lambda s=settings: _model(Autoencoder(**s)))  # type: ignore[misc]
-        yield Case(f"VAE, {likelihood}", lambda s=settings: _model(VAE(beta=0.7, **s)))  # type: ignore[misc]
-        yield Case(f"ConditionalVAE, {likelihood}", lambda s=settings: _model(ConditionalVAE(**s)))  # type: ignore[misc]
-    yield Case("DenoisingAutoencoder", lambda: _model(DenoisingAutoencoder(hidden=(7,), n_latent=3, activation="tanh")))
-    yield Case(
-        "KSparseAutoencoder", lambda: _model(KSparseAutoencoder(hidden=(7,), n_latent=6, activation="tanh", k=2))
-    )
+        settings = {**SMALL, "likelihood": likelihood}
+        yield _model_case(f"Autoencoder, {likelihood}", Autoencoder(**settings))
+        yield _model_case(f"VAE, {likelihood}", VAE(beta=0.7, **settings))
+        yield _model_case(f"IWAE, {likelihood}", IWAE(beta=0.7, n_importance=4, **settings))
+        yield _model_case(f"ConditionalVAE, {likelihood}", ConditionalVAE(**settings))
+    yield _model_case("Autoencoder, tied", Autoencoder(tied=True, **SMALL))
+    yield _model_case("VAE, free bits", VAE(free_bits=0.6, **SMALL))
+    for model in (VAE, IWAE):
+        for variance in (0.3, "learned"):
+            fitted = model(likelihood="gaussian", variance=variance, **SMALL)
+            yield _model_case(f"{model.__name__}, variance {variance}", fitted)
+    yield _model_case("ConditionalVAE, several", ConditionalVAE(**SMALL), several=True)
+    yield _model_case("DenoisingAutoencoder", DenoisingAutoencoder(**SMALL))
+    yield _model_case("DenoisingAutoencoder, tied", DenoisingAutoencoder(tied=True, **SMALL))
+    yield _model_case("KSparseAutoencoder", KSparseAutoencoder(k=2, **WIDE))
     for code in ("sigmoid", "tanh"):
-        sparse = SparseAutoencoder(hidden=(7,), n_latent=6, activation="tanh", code_activation=code)
-        yield Case(f"SparseAutoencoder, {code}", lambda sparse=sparse: _model(sparse))  # type: ignore[misc]
+        yield _model_case(f"SparseAutoencoder, {code}", SparseAutoencoder(code_activation=code, **WIDE))
     for code in ("sigmoid", "tanh", "relu"):
         contractive = ContractiveAutoencoder(n_latent=6, code_activation=code, weight=0.5)
-        yield Case(f"ContractiveAutoencoder, {code}", lambda model=contractive: _model(model))  # type: ignore[misc]
+        yield _model_case(f"ContractiveAutoencoder, {code}", contractive)
+    yield _model_case("ContractiveAutoencoder, tied", ContractiveAutoencoder(n_latent=6, weight=0.5, tied=True))
+    yield Case("likely_but_grey", _greyness)
 
 
-def _model(model: Any) -> tuple[Callable[[], Array], Params]:
+def _model_case(name: str, model: Any, several: bool = False) -> Case:
+    return Case(name, lambda: _model(model, several))
+
+
+def _model(model: Any, several: bool) -> tuple[Callable[[], Array], Params]:
     """All parameters of a model, at fixed noise, away from its first weights (where biases are 0)."""
     rng = np.random.default_rng(7)
-    x, y = rng.uniform(0.05, 0.95, (6, 5)), np.arange(6) % 3
+    x, labels = rng.uniform(0.05, 0.95, (6, 5)), np.arange(6) % 3
+    y: Any = (labels, rng.standard_normal((6, 2))) if several else labels
     model.set_params(epochs=0, dtype="float64", random_state=0).fit(x, y)
     model.params_.theta[...] = asarray(0.5 * rng.standard_normal(model.params_.theta.size))
     inputs = [asarray(x)]
     if isinstance(model, ConditionalVAE):
         inputs.append(model._condition(y, len(x)))
-    if isinstance(model, VAE):
-        inputs.append(asarray(rng.standard_normal((6, model.n_latent))))
+    if isinstance(model, BaseVAE):
+        draws = (model.n_importance,) if isinstance(model, IWAE) else ()
+        inputs.append(asarray(rng.standard_normal((*draws, 6, model.n_latent))))
     if isinstance(model, DenoisingAutoencoder):
         inputs.append(asarray(rng.uniform(size=x.shape)))
     model.gradient(*inputs)
     return lambda: model.loss(*inputs), model.params_
+
+
+def _greyness() -> tuple[Callable[[], Array], Params]:
+    """How undecided a decoder is, by the code."""
+    rng, model = np.random.default_rng(10), VAE(**SMALL, epochs=0, dtype="float64", random_state=0)
+    model.fit(rng.uniform(size=(6, 5)))
+    params = Params.of(z=asarray(rng.standard_normal((6, 3))))
+    z, dz = params.views["z"]
+    dz[...] = greyness_grad(model, z)
+    return lambda: greyness(model, z), params
 
 
 # ---------------------------------------------------------------------------------------------------------------------

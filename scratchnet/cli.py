@@ -171,6 +171,8 @@ def train(
     seed: Seed = 0,
 ) -> None:
     """Train an autoencoder, print its history, keep it as a safetensors file."""
+    import warnings
+
     from scratchnet.autoencoders import VAE, Autoencoder, ConditionalVAE
     from scratchnet.base import check_choice
 
@@ -191,8 +193,12 @@ def train(
         random_state=seed,
         verbose=1,
     )
-    estimator.fit(X, y)
+    with warnings.catch_warnings(record=True) as noted:
+        warnings.simplefilter("always", UserWarning)
+        estimator.fit(X, y)
     print(estimator.history_)
+    for warning in noted:
+        print(f"scratchnet: {warning.message}", file=sys.stderr)
     print(f"saved to {estimator.save(out)}; load it with {type(estimator).__name__}.load({str(out)!r})")
 
 

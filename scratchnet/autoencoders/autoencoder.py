@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from scratchnet.autoencoders.base import BaseAutoencoder
+from scratchnet.autoencoders.parts import ACTIVATIONS
 from scratchnet.backend import Array, Rng
+from scratchnet.nn import Dense, Layer, Sequential, TransposedDense
 
 
+@dataclass(repr=False, eq=False)
 class Autoencoder(BaseAutoencoder):
     """x_hat = g(f(x)): compress to ``n_latent`` numbers and back, minimising -log p(x | x_hat).
 
@@ -26,6 +30,9 @@ class Autoencoder(BaseAutoencoder):
         Binary cross-entropy for X in [0, 1], or half the squared error (unit variance, constant included).
     epochs, batch_size, learning_rate, optimizer
         ``optimizer`` is "adam", "momentum" or "sgd".
+    tied : bool
+        The decoder uses the encoder's weights, transposed (Vincent et al. 2010): half the weights, and a linear code
+        that comes out orthonormal.
     validation_fraction : float
         Share of X held out for ``validation_loss``.
     patience : int, optional
@@ -39,6 +46,10 @@ class Autoencoder(BaseAutoencoder):
         1 shows a progress bar.
     """
 
+    tied: bool = field(default=False, kw_only=True)
+
+    _builds_from: ClassVar[tuple[str, ...]] = (*BaseAutoencoder._builds_from, "tied")
+
     def loss(self, x: Array, seen: Array | None = None) -> Array:
         """-log p(x | g(f(x))), mean over the batch, as a 0-d array in nats. ``seen`` goes into f in place of x."""
         return self._likelihood.nll(self.decoder_.forward(self.encoder_.forward(x if seen is None else seen)), x)
@@ -46,9 +57,16 @@ class Autoencoder(BaseAutoencoder):
     def gradient(self, x: Array, seen: Array | None = None) -> Array:
         """dloss/dtheta, written into ``params_.grad`` and returned."""
         output = self.decoder_.forward(self.encoder_.forward(x if seen is None else seen))
-        dcode = self.decoder_.backward(self._likelihood.nll_grad(output, x, out=output))  # a Dense does not need its y
+        dcode = self.decoder_.backward(self._likelihood.nll_grad(output, x))
         self.encoder_.backward(dcode, need_dx=False)
+        self._add_tied_gradient()
         return self.params_.grad
+
+    def _add_tied_gradient(self) -> None:
+        """(2.8)  Weights that encoder and decoder share have two gradients; theirs is the sum."""
+        for layer in self.decoder_.layers:
+            if isinstance(layer, TransposedDense):
+                layer.add_gradient()
 
     def _batch_gradient(self, *batch: Array) -> Array:
         return self.gradient(*batch)
@@ -62,6 +80,19 @@ class Autoencoder(BaseAutoencoder):
         output = self.decoder_.forward(self.encoder_.forward(seen))
         difference = self._likelihood.mean(output) - x
         return {"loss": self._likelihood.nll(output, x), "mse": (difference * difference).mean()}
+
+    def _decoder(self, widths: list[int]) -> Sequential:
+        if not self.tied:
+            return super()._decoder(widths)
+        layers: list[Layer] = []
+        for dense in [layer for layer in self.encoder_.layers if isinstance(layer, Dense)][::-1]:
+            layers += [TransposedDense(dense), ACTIVATIONS[self.activation]()]
+        return Sequential(*layers[:-1])  # the last one is linear
+
+    def _check_parameters(self, has_validation: bool) -> None:
+        super()._check_parameters(has_validation)
+        if not isinstance(self.tied, bool):
+            raise TypeError(f"tied={self.tied!r} must be True or False")
 
     def transform(self, X: Any) -> Array:
         """Codes f(x), (n, n_latent)."""

@@ -16,24 +16,27 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from scratchnet.autoencoders import checkpoint
+from scratchnet.autoencoders import checkpoint, likelihoods
 from scratchnet.autoencoders.history import EpochState, History
-from scratchnet.autoencoders.parts import ACTIVATIONS, LIKELIHOODS, OPTIMIZERS, Likelihood
+from scratchnet.autoencoders.likelihoods import Likelihood
+from scratchnet.autoencoders.parts import ACTIVATIONS, OPTIMIZERS
 from scratchnet.autoencoders.training import train
 from scratchnet.backend import Array, RandomState, Rng, get_xp
-from scratchnet.base import Estimator, TransformerMixin, check_choice, check_integer, check_number, progress
+from scratchnet.base import (
+    Estimator,
+    TransformerMixin,
+    check_choice,
+    check_dtype,
+    check_integer,
+    check_number,
+    progress,
+)
 from scratchnet.nn import Dense, Layer, Params, Sequential, glorot_uniform
 
 EVALUATION_SEED = 0x5C4A7C4  # of the noise that histories and scores see: the same at every call, for every model
 _CHUNK = 1000  # rows evaluated at once: bounds the memory of transform, score and the rest
-_REBUILT = (
-    "encoder_",
-    "decoder_",
-    "sample_",
-    "params_",
-    "_rng",
-    "_draws",
-)  # from parameters and theta, after unpickling
+# made anew from parameters and theta, after unpickling
+_REBUILT = ("encoder_", "decoder_", "sample_", "params_", "_likelihood", "_fitted_with", "_rng", "_draws")
 
 
 @dataclass(repr=False, eq=False)
@@ -66,7 +69,7 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
     validation_fraction: float = 0.0
     patience: int | None = None
     random_state: RandomState = None
-    dtype: str = "float32"
+    dtype: Any = "float32"
     backend: str | None = None
     verbose: int = 0
 
@@ -76,7 +79,11 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
     history_: History = field(init=False)
     best_epoch_: int = field(init=False)
 
+    _likelihood: Likelihood = field(init=False)  # p(x | decoder output), as it was in fit
+    _fitted_with: dict[str, Any] = field(init=False)  # the parameters that the networks were built from
+
     _outputs_per_latent: ClassVar[int] = 1  # 2 where the encoder gives [mu | logvar]
+    _builds_from: ClassVar[tuple[str, ...]] = ("hidden", "n_latent", "activation", "likelihood", "dtype")
     _saved_attributes: ClassVar[tuple[str, ...]] = ("n_features_in_", "best_epoch_")
 
     # -- what a model is ----------------------------------------------------------------------------------------------
@@ -88,6 +95,14 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
     def _during_epoch(self, epoch: int) -> AbstractContextManager[None]:
         """What holds only while epoch ``epoch`` (from 1) trains: an annealed sparsity, say."""
         return nullcontext()
+
+    @property
+    def _settled_from(self) -> int:
+        """The first epoch whose validation loss may be compared with later ones'."""
+        return 1
+
+    def _check_result(self) -> None:
+        """Called when training has ended: the place to warn about what it ended in."""
 
     @abstractmethod
     def _evaluate(self, batch: tuple[Array, ...], noise: Rng) -> dict[str, Array]:
@@ -122,16 +137,22 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
         ``patience`` or the epochs run out.
         """
         self._check_parameters(validation is not None)
-        fresh = type(self)(**self.get_params())  # takes this object's place when all is checked: errors lose nothing
+        fresh = type(self)(**self.get_params())  # takes this object's place when training starts: errors lose nothing
         data = fresh._check_data(X, y)
         rng = Rng(self.random_state, get_xp(data[0]))
         training, held_out = fresh._split(data, validation, rng)
         fresh._build(rng)
         fresh.history_, fresh.best_epoch_ = History(), 0
+        return self._train(fresh, training, held_out, rng)
+
+    def _train(
+        self, fresh: Self, training: tuple[Array, ...], held_out: tuple[Array, ...] | None, rng: Rng
+    ) -> Iterator[EpochState]:
         for name in [name for name in self.__dict__ if name.endswith("_")]:  # of an earlier fit
             del self.__dict__[name]
         self.__dict__.update(fresh.__dict__)
         yield from train(self, training, held_out, rng)
+        self._check_result()
 
     # -- evaluation in chunks -----------------------------------------------------------------------------------------
 
@@ -166,25 +187,33 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
     def _build(self, rng: Rng) -> None:
         """Make the two networks and draw their first weights."""
         self._declare()
+        self._fitted_with = {name: getattr(self, name) for name in self._builds_from}
         self.params_.allocate(rng, self.dtype)
         self.encoder_.bind(self.params_, "encoder")
         self.decoder_.bind(self.params_, "decoder")
+        self._likelihood.bind(self.params_)
         self._rng, self._draws = rng, rng.spawn()  # noise of the training; whatever a user draws
 
     def _declare(self) -> None:
         """The networks and their parameters' names and shapes, before any memory is taken."""
         widths = [int(w) for w in self.hidden]
-        condition = self.__dict__.get("n_condition_", 0)
+        condition = getattr(self, "n_condition_", 0)
         self.encoder_ = self._encoder(
             [self.n_features_in_ + condition, *widths, self._outputs_per_latent * self.n_latent]
         )
-        self.decoder_ = Sequential(*self._layers([self.n_latent + condition, *widths[::-1], self.n_features_in_]))
+        self.decoder_ = self._decoder([self.n_latent + condition, *widths[::-1], self.n_features_in_])
+        self._likelihood = self._make_likelihood()
         self.params_ = Params()
         self.encoder_.declare(self.params_, "encoder")
         self.decoder_.declare(self.params_, "decoder")
+        self._likelihood.declare(self.params_, self.n_features_in_)
 
     def _encoder(self, widths: list[int]) -> Sequential:
         """The network from the input to the code; a model whose code is not linear adds its last layer here."""
+        return Sequential(*self._layers(widths))
+
+    def _decoder(self, widths: list[int]) -> Sequential:
+        """The network from the code to what the likelihood takes."""
         return Sequential(*self._layers(widths))
 
     def _layers(self, widths: list[int]) -> list[Layer]:
@@ -198,9 +227,8 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
             layers += [Dense(n_in, n_out, glorot_uniform), ACTIVATIONS[self.activation]()]
         return [*layers, Dense(widths[-2], widths[-1], glorot_uniform)]
 
-    @property
-    def _likelihood(self) -> Likelihood:
-        return LIKELIHOODS[self.likelihood]
+    def _make_likelihood(self) -> Likelihood:
+        return likelihoods.make(self.likelihood)
 
     # -- checking -----------------------------------------------------------------------------------------------------
 
@@ -213,9 +241,9 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
         check_integer(self.epochs, "epochs", minimum=0)
         check_integer(self.batch_size, "batch_size")
         check_choice(self.activation, "activation", ACTIVATIONS)
-        check_choice(self.likelihood, "likelihood", LIKELIHOODS)
+        check_choice(self.likelihood, "likelihood", likelihoods.NAMES)
         check_choice(self.optimizer, "optimizer", OPTIMIZERS)
-        check_choice(self.dtype, "dtype", ("float32", "float64"))
+        check_dtype(self.dtype)
         check_number(self.learning_rate, "learning_rate", minimum=0, open_minimum=True)
         if check_number(self.validation_fraction, "validation_fraction", minimum=0) >= 1:
             raise ValueError(f"validation_fraction={self.validation_fraction} must be below 1: something has to train")
@@ -225,6 +253,17 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
                 raise ValueError(
                     f"patience={self.patience} stops when the validation loss no longer falls, but there is no "
                     "validation data: set validation_fraction, or pass validation= to fit"
+                )
+
+    def _check_is_fitted(self) -> None:
+        """Fitted, and still what was fitted: ``set_params`` takes effect at the next ``fit``."""
+        super()._check_is_fitted()
+        for name, fitted in self.__dict__.get("_fitted_with", {}).items():
+            now = getattr(self, name)
+            if tuple(now) != tuple(fitted) if name == "hidden" else now != fitted:
+                raise ValueError(
+                    f"{name} was {fitted!r} when this {type(self).__name__} was fitted, and is {now!r} now: call fit "
+                    f"again, or go back with set_params({name}={fitted!r})"
                 )
 
     def _check_data(self, X: Any, y: Any) -> tuple[Array, ...]:
@@ -274,10 +313,15 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
         """A model as :meth:`save` wrote it, on the current backend. Nothing in the file is executed."""
         return checkpoint.load(cls, path)
 
+    def _restore(self, name: str, value: Any) -> None:
+        """Set a fitted attribute to what a checkpoint holds, plain JSON."""
+        setattr(self, name, np.asarray(value, object) if isinstance(value, list) else value)
+
     def __getstate__(self) -> dict[str, Any]:
         """The weights once, as theta: pickled views would no longer share memory."""
         state = {k: v for k, v in self.__dict__.items() if k not in _REBUILT}
         if "params_" in self.__dict__:
+            self._check_is_fitted()
             state["_theta"] = self.params_.theta
         return state
 

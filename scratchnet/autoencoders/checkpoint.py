@@ -80,8 +80,7 @@ def _rebuild(cls: type[Model], header: dict[str, str], weights: dict[str, np.nda
     fitted = json.loads(header["fitted"])
     for name in (*model._saved_attributes, "feature_names_in_"):
         if name in fitted:
-            value = fitted[name]
-            setattr(model, name, np.asarray(value, _DTYPES.get(name)) if isinstance(value, list) else value)
+            model._restore(name, fitted[name])
     model.history_ = History(json.loads(header["history"]))
     model._declare()
     expected, found = model.params_.shapes(), {name: tuple(weight.shape) for name, weight in weights.items()}
@@ -95,9 +94,6 @@ def _rebuild(cls: type[Model], header: dict[str, str], weights: dict[str, np.nda
     return model
 
 
-_DTYPES = {"feature_names_in_": object}
-
-
 def _plain(value: Any) -> Any:
     """A value as JSON knows it; a random generator has no plain form and becomes None."""
     if isinstance(value, np.random.Generator | np.random.RandomState):
@@ -106,6 +102,8 @@ def _plain(value: Any) -> Any:
         return value.tolist()
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, type | np.dtype):  # dtype=np.float64
+        return np.dtype(value).name
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
     return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from scratchnet.autoencoders.parts import ACTIVATIONS
 from scratchnet.autoencoders.penalised import PenalisedAutoencoder
@@ -35,6 +36,8 @@ class ContractiveAutoencoder(PenalisedAutoencoder):
     hidden: Sequence[int] = ()
     weight: float = field(default=0.1, kw_only=True)
     code_activation: str = field(default="sigmoid", kw_only=True)
+
+    _builds_from: ClassVar[tuple[str, ...]] = (*PenalisedAutoencoder._builds_from, "code_activation")
 
     def _penalty(self, code: Array) -> Array:
         """weight / B sum_b sum_j s'_bj^2 c_j."""

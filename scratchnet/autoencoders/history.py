@@ -14,6 +14,7 @@ UNITS = {
     "penalty": "nats",
     "effective_beta": "",
     "active_units": "latents",
+    "binarisation": "",
     "kl_per_latent": "nats",
     "mse": "per feature",
     "validation_loss": "nats/sample",

@@ -36,8 +36,9 @@ class PenalisedAutoencoder(Autoencoder):
         """dloss/dtheta, written into ``params_.grad`` and returned."""
         code = self.encoder_.forward(x)
         output = self.decoder_.forward(code)
-        dcode = self.decoder_.backward(self._likelihood.nll_grad(output, x, out=output))
+        dcode = self.decoder_.backward(self._likelihood.nll_grad(output, x))
         self.encoder_.backward(dcode + self._penalty_grad(code), need_dx=False)
+        self._add_tied_gradient()
         self._add_direct_gradient(code)
         return self.params_.grad
 

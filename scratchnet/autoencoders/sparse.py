@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from scratchnet.autoencoders.autoencoder import Autoencoder
 from scratchnet.autoencoders.parts import ACTIVATIONS
@@ -37,6 +37,8 @@ class SparseAutoencoder(PenalisedAutoencoder):
     rho: float = field(default=0.05, kw_only=True)
     weight: float = field(default=3.0, kw_only=True)
     code_activation: str = field(default="sigmoid", kw_only=True)
+
+    _builds_from: ClassVar[tuple[str, ...]] = (*PenalisedAutoencoder._builds_from, "code_activation")
 
     def _penalty(self, code: Array) -> Array:
         """weight * sum_j KL(rho || rho_hat_j)."""
@@ -87,6 +89,8 @@ class KSparseAutoencoder(Autoencoder):
     k: int = field(default=10, kw_only=True)
     alpha: float = field(default=1.0, kw_only=True)
     annealing: int = field(default=0, kw_only=True)
+
+    _builds_from: ClassVar[tuple[str, ...]] = (*Autoencoder._builds_from, "k")
 
     def transform(self, X: Any) -> Array:
         """Codes with alpha * k entries that are not 0, (n, n_latent)."""

@@ -39,12 +39,14 @@ from scratchnet.nn.losses import (
     bce_with_logits_rows,
     gaussian_nll,
     gaussian_nll_grad,
+    gaussian_nll_logvar_grad,
     gaussian_nll_rows,
     mse,
     mse_grad,
 )
 from scratchnet.nn.optimizers import SGD, Adam, Momentum, Optimizer
 from scratchnet.nn.params import Params
+from scratchnet.nn.tied import TransposedDense
 
 __all__ = [
     "SGD",
@@ -65,6 +67,7 @@ __all__ = [
     "Softplus",
     "Tanh",
     "TopK",
+    "TransposedDense",
     "bce",
     "bce_grad",
     "bce_with_logits",
@@ -73,6 +76,7 @@ __all__ = [
     "check_gradient",
     "gaussian_nll",
     "gaussian_nll_grad",
+    "gaussian_nll_logvar_grad",
     "gaussian_nll_rows",
     "glorot_uniform",
     "he_normal",

@@ -13,7 +13,7 @@ again: a Dense does not.
 
 from __future__ import annotations
 
-import math
+from math import exp, log, pi
 
 from scratchnet.backend import Array, Module, get_xp
 from scratchnet.nn.layers import sigmoid, softplus
@@ -33,23 +33,38 @@ def mse_grad(prediction: Array, target: Array, out: Array | None = None) -> Arra
     return out
 
 
-def gaussian_nll(prediction: Array, target: Array) -> Array:
-    """-log N(t; p, I) = 1/B sum_b sum_j [(t_bj - p_bj)^2 + log(2 pi)] / 2, in nats. Nothing is dropped."""
-    return gaussian_nll_rows(prediction, target).sum() / len(prediction)
+def gaussian_nll(prediction: Array, target: Array, logvar: Array | float = 0.0) -> Array:
+    """-log N(t; p, s^2) = 1/B sum_b sum_j [(t_bj - p_bj)^2 / s_j^2 + v_j + log(2 pi)] / 2, in nats. Nothing is dropped.
+
+    ``logvar`` v = log s^2 is one number, or one a feature (d,); by default the variance is 1.
+    """
+    return gaussian_nll_rows(prediction, target, logvar).sum() / len(prediction)
 
 
-def gaussian_nll_rows(prediction: Array, target: Array) -> Array:
+def gaussian_nll_rows(prediction: Array, target: Array, logvar: Array | float = 0.0) -> Array:
     """:func:`gaussian_nll` of each sample, (B,)."""
     difference = _pair(prediction, target).subtract(prediction, target)
     difference *= difference
-    return 0.5 * difference.sum(axis=1) + 0.5 * prediction.shape[1] * math.log(2 * math.pi)
+    if isinstance(logvar, int | float):
+        return 0.5 * exp(-logvar) * difference.sum(axis=1) + 0.5 * prediction.shape[1] * (log(2 * pi) + logvar)
+    difference *= get_xp(logvar).exp(-logvar)
+    return 0.5 * difference.sum(axis=1) + 0.5 * (logvar.sum() + prediction.shape[1] * log(2 * pi))
 
 
-def gaussian_nll_grad(prediction: Array, target: Array, out: Array | None = None) -> Array:
-    """(3.2)  (p - t) / B."""
+def gaussian_nll_grad(
+    prediction: Array, target: Array, out: Array | None = None, *, logvar: Array | float = 0.0
+) -> Array:
+    """(3.2)  (p - t) / s^2 / B."""
     out = _pair(prediction, target).subtract(prediction, target, out=out)
-    out *= 1 / len(prediction)
+    out *= (exp(-logvar) if isinstance(logvar, int | float) else get_xp(logvar).exp(-logvar)) / len(prediction)
     return out
+
+
+def gaussian_nll_logvar_grad(prediction: Array, target: Array, logvar: Array) -> Array:
+    """(3.2)  By the log-variance of each feature, (d,): 1/B sum_b [1 - (t_bj - p_bj)^2 / s_j^2] / 2."""
+    difference = _pair(prediction, target).subtract(prediction, target)
+    difference *= difference
+    return 0.5 - 0.5 * difference.mean(axis=0) * get_xp(logvar).exp(-logvar)
 
 
 def bce(prediction: Array, target: Array) -> Array:

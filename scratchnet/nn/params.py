@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 
 from scratchnet.backend import Array, Rng, get_xp
+from scratchnet.base import check_dtype
 from scratchnet.nn.initializers import Initializer, zeros
 
 
@@ -41,8 +42,7 @@ class Params:
 
     def allocate(self, rng: Rng, dtype: str = "float32") -> None:
         """Make ``theta`` and ``grad`` on the backend of ``rng`` and draw the initial values from ``rng.host``."""
-        if dtype not in ("float32", "float64"):
-            raise ValueError(f"dtype={dtype!r} is not supported; choose 'float32' or 'float64'")
+        dtype = check_dtype(dtype)
         size, xp = sum(prod(shape) for shape, _ in self._declared.values()), rng.xp
         self.theta, self.grad = xp.zeros(size, dtype=dtype), xp.zeros(size, dtype=dtype)
         start = 0

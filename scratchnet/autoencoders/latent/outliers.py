@@ -32,6 +32,8 @@ def outlier_scores(model: Any, X: Any, kind: str = "error", *, reference: Any = 
         Data that are no strangers, such as the training data; needed by "mahalanobis" and "typicality".
     """
     check_choice(kind, "kind", KINDS)
+    if getattr(model, "n_condition_", 0):
+        raise TypeError(f"outlier_scores needs an unconditional model, got {type(model).__name__}")
     if kind in ("elbo", "kl", "typicality") and not isinstance(model, VAE):
         raise TypeError(f"kind={kind!r} needs a VAE, got {type(model).__name__}; use 'error' or 'mahalanobis'")
     if kind in ("mahalanobis", "typicality") and reference is None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet.backend import Array, asarray, get_xp, to_numpy
-from scratchnet.base import check_array, check_integer, check_number
+from scratchnet.base import check_integer, check_number
 
 
 def interpolate(z_a: Array, z_b: Array, n_steps: int = 10, *, spherical: bool = False) -> Array:
@@ -76,7 +76,7 @@ def likely_but_grey(model: Any, Z: Any, *, n_steps: int = 60, step: float = 0.1)
     """Codes as likely under N(0, I) as Z, whose decoded values are as undecided as they get: (n, n_latent).
 
     Found as adversarial examples are: by gradient ascent on G = sum_j 4 p_j (1 - p_j), p the decoded probabilities,
-    through the decoder's own backward pass, dG/dlogit = 4 p (1 - p) (1 - 2p). After each step a code is brought back to
+    through the decoder's own backward pass (:func:`greyness_grad`). After each step a code is brought back to
     its length, and so to its density under the prior.
 
     Parameters
@@ -89,12 +89,26 @@ def likely_but_grey(model: Any, Z: Any, *, n_steps: int = 60, step: float = 0.1)
     """
     if model.likelihood != "bernoulli":
         raise ValueError(f"greyness is that of probabilities, but the model has likelihood={model.likelihood!r}")
-    z = check_array(Z, name="Z", xp=get_xp(model.params_.theta), dtype=model.dtype).copy()
+    if getattr(model, "n_condition_", 0):
+        raise TypeError(f"likely_but_grey needs an unconditional model, got {type(model).__name__}")
+    z = model._check(Z, name="Z", dtype=model.dtype, n_features=model.n_latent).copy()
     xp = get_xp(z)
     length = xp.linalg.norm(z, axis=1, keepdims=True)
     for _ in range(check_integer(n_steps, "n_steps")):
-        p = model._likelihood.mean(model.decoder_.forward(z))
-        dz = model.decoder_.backward(4 * p * (1 - p) * (1 - 2 * p))
+        dz = greyness_grad(model, z)
         z += step * length / z.shape[1] ** 0.5 * dz / xp.maximum(xp.linalg.norm(dz, axis=1, keepdims=True), 1e-12)
         z *= length / xp.maximum(xp.linalg.norm(z, axis=1, keepdims=True), 1e-12)
     return z
+
+
+def greyness(model: Any, z: Array) -> Array:
+    """G = sum over codes and features of 4 p (1 - p), p = E[x|z]: 1 a feature where nothing is decided, 0 at black and
+    white."""
+    p = model._likelihood.mean(model.decoder_.forward(z))
+    return (4 * p * (1 - p)).sum()
+
+
+def greyness_grad(model: Any, z: Array) -> Array:
+    """(6.9)  dG/dz: dG/dlogit = 4 p (1 - p) (1 - 2p), then the decoder's backward pass down to its input."""
+    p = model._likelihood.mean(model.decoder_.forward(z))
+    return model.decoder_.backward(4 * p * (1 - p) * (1 - 2 * p))
