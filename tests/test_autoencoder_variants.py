@@ -124,6 +124,25 @@ def test_every_epoch_corrupts_anew(X):
     assert float(model.loss(X, X)) == float(model.loss(X, X))
 
 
+@pytest.mark.parametrize("noise", ["gaussian", "masking", "salt_and_pepper"])
+def test_training_sees_new_noise_every_epoch_and_never_the_clean_data(noise, X, monkeypatch):
+    seen, corrupt = [], DenoisingAutoencoder._corrupt
+    monkeypatch.setattr(
+        DenoisingAutoencoder, "_corrupt", lambda self, x, rng: (seen.append(corrupt(self, x, rng)), seen[-1])[1]
+    )
+    small(DenoisingAutoencoder, noise=noise, noise_level=0.3, epochs=2, batch_size=80).fit(X)
+    first, _, second, _ = (np.sort(a.sum(axis=1)) for a in seen)  # between them, what the history is about
+    assert (first != second).any()
+    assert (first != np.sort(X.sum(axis=1))).any()
+
+
+def test_tied_weights_for_the_others(X):
+    for model in VARIANTS:
+        fitted = small(model, tied=True, epochs=40, learning_rate=3e-3).fit(X)
+        assert not any(name.startswith("decoder") and name.endswith("W") for name in fitted.params_.names())
+        assert fitted.history_["loss"][-1] < fitted.history_["loss"][0] - 0.3
+
+
 # -- sparse -----------------------------------------------------------------------------------------------------------
 
 

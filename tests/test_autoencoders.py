@@ -20,6 +20,7 @@ from scratchnet.nn import Adam
 from scratchnet.testing import no_host_sync
 
 MODELS = [Autoencoder, VAE, ConditionalVAE]
+pytestmark = pytest.mark.filterwarnings("ignore:posterior collapse")  # toy data, few epochs
 
 
 @pytest.fixture
@@ -511,6 +512,36 @@ def test_a_column_of_labels_is_taken_as_labels(data):
     assert model.classes_.tolist() == [0, 1]
 
 
+def test_several_properties_at_once(xp, data, tmp_path):
+    """Labels and numbers side by side: as the same columns put together by hand."""
+    X, y = data
+    names, numbers = np.where(y == 0, "even", "odd"), np.linspace(-1, 1, 80).astype("float32")
+    by_hand = np.concatenate([np.eye(2, dtype="float32")[y], numbers[:, None]], axis=1)
+    a, b = small(ConditionalVAE).fit(X, (names, numbers)), small(ConditionalVAE).fit(X, by_hand)
+    np.testing.assert_array_equal(to_numpy(a.params_.theta), to_numpy(b.params_.theta))
+    assert a.n_condition_ == 3
+    assert a.classes_[0].tolist() == ["even", "odd"]
+    assert a.classes_[1] is None
+    one = to_numpy(a.sample(4, ("odd", 0.5), random_state=0))
+    np.testing.assert_array_equal(one, to_numpy(b.sample(4, [0, 1, 0.5], random_state=0)))
+    np.testing.assert_array_equal(one, to_numpy(a.sample(4, (["odd"] * 4, [0.5] * 4), random_state=0)))
+    loaded = ConditionalVAE.load(a.save(tmp_path / "m.safetensors"))
+    assert loaded.score(X, (names, numbers)) == a.score(X, (names, numbers))
+    assert a.fit(X, (names, numbers), validation=(X, (names, numbers))).history_["validation_loss"][0] > 0
+    for y_wrong, message in [
+        (names, r"fitted with 2 properties at once, got 1: pass a tuple y=\(y0, y1\)"),
+        (("odd", 0.1, 3), "fitted with 2 properties at once, got 3"),
+        (("red", 0.1), r"y\[0\] holds 'red', which was not among the classes"),
+        ((names, numbers[:7]), r"y\[1\] must hold 80 rows of 1 numbers"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            a.transform(X, y_wrong)
+    with pytest.raises(
+        ValueError, match=r"y\[1\] must hold 80 rows of 1 numbers, or one for all 80 samples; got shape \(5,\)"
+    ):
+        a.fit(X, (names, numbers[:5]))
+
+
 def test_conditional_loss_takes_labels_or_their_encoding(data):
     X, y = data
     model, eps = small(ConditionalVAE).fit(X, y), np.zeros((80, 3), "float32")
@@ -557,6 +588,8 @@ def test_conditions_that_do_not_fit(call, message, data):
         ({"learning_rate": 0}, ValueError, "learning_rate=0 must be above 0"),
         ({"learning_rate": "fast"}, TypeError, "learning_rate='fast' must be a number"),
         ({"dtype": "float16"}, ValueError, "dtype='float16' is unknown"),
+        ({"dtype": np.int32}, ValueError, r"dtype=.*int32.* is unknown; choose one of \['float32', 'float64'\]"),
+        ({"dtype": None}, ValueError, "dtype=None is unknown"),
         ({"beta": -1}, ValueError, "beta=-1 must be at least 0"),
         ({"validation_fraction": 1.0}, ValueError, "validation_fraction=1.0 must be below 1"),
         ({"patience": 3}, ValueError, "patience=3 stops when .* set validation_fraction"),
@@ -567,6 +600,70 @@ def test_conditions_that_do_not_fit(call, message, data):
 def test_bad_settings(settings, error, message, data):
     with pytest.raises(error, match=message):
         small(VAE, **settings).fit(data[0])
+
+
+def test_mistakes_are_named_when_steps_is_called_not_at_its_first_state(data):
+    X, _ = data
+    model = small(VAE).fit(X)
+    before = model.params_.theta.copy()
+    with pytest.raises(ValueError, match=r"needs X in \[0, 1\]"):
+        model.steps(5 * X)
+    states = model.steps(X)
+    np.testing.assert_array_equal(model.params_.theta, before, "nothing has begun")
+    assert next(states).epoch == 1
+
+
+def test_a_dtype_may_be_a_type(data, tmp_path):
+    X, _ = data
+    a, b = (small(VAE, dtype=dtype).fit(X) for dtype in (np.float64, "float64"))
+    assert a.params_.theta.dtype == np.float64
+    np.testing.assert_array_equal(a.transform(X), b.transform(X))
+    assert VAE.load(a.save(tmp_path / "m.safetensors")).score(X) == a.score(X)
+
+
+def test_what_float32_cannot_hold_is_named():
+    X = np.ones((4, 3))
+    X[2, 1] = 1e300
+    with pytest.raises(
+        ValueError, match=r"X holds 1e\+300 at \(2, 1\), which is too large for float32 .*dtype='float64'"
+    ):
+        small(Autoencoder, likelihood="gaussian").fit(X)
+
+
+@pytest.mark.parametrize(
+    ("model", "change"),
+    [
+        (VAE, {"n_latent": 5}),
+        (VAE, {"likelihood": "gaussian"}),
+        (VAE, {"dtype": "float64"}),
+        (VAE, {"binarisation": "dynamic"}),
+        (Autoencoder, {"hidden": (4,)}),
+        (Autoencoder, {"tied": True}),
+        (ConditionalVAE, {"activation": "tanh"}),
+    ],
+)
+def test_a_model_whose_settings_changed_since_fit_says_so(model, change, data, tmp_path):
+    """Settings that the networks were built from: half of the old and half of the new would give nonsense."""
+    X, y = data
+    fitted, more = small(model).fit(X, y), extra(model, y)
+    before = fitted.reconstruct(X, *more)
+    ((name, value),) = change.items()
+    old = getattr(fitted, name)
+    fitted.set_params(**change)
+    uses = [
+        lambda: fitted.reconstruct(X, *more),
+        lambda: fitted.score(X, y),
+        lambda: fitted.save(tmp_path / "m.safetensors"),
+        lambda: copy.deepcopy(fitted),
+        *([] if model is Autoencoder else [lambda: fitted.sample(2, *extra(model, 1))]),
+    ]
+    for use in uses:
+        with pytest.raises(ValueError, match=rf"{name} was .* fitted, and is .* now: call fit again, or go back"):
+            use()
+    fitted.set_params(**{name: old})
+    np.testing.assert_array_equal(fitted.reconstruct(X, *more), before)
+    assert getattr(fitted.set_params(**change).fit(X, y), name) == value
+    fitted.set_params(epochs=9, batch_size=7, learning_rate=0.1, random_state=4).reconstruct(X, *more)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -722,6 +819,45 @@ def test_a_linear_autoencoder_reaches_pca():
         hidden=(), n_latent=10, likelihood="gaussian", learning_rate=2e-3, batch_size=500, epochs=120, random_state=0
     ).fit(X)
     assert np.square(linear.reconstruct(X_test) - X_test).mean() == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_linear_tied_autoencoder_reaches_pca(xp, rng):
+    """Its error is PCA's, its weights an orthonormal basis of the same subspace, though nothing asks for that."""
+    scales = [3, 2.5, 2] + [0.5] * 9
+    X = (rng.standard_normal((400, 12)) * scales) @ np.linalg.qr(rng.standard_normal((12, 12)))[0] + 0.5
+    tied = Autoencoder(
+        hidden=(),
+        n_latent=3,
+        likelihood="gaussian",
+        tied=True,
+        learning_rate=0.01,
+        batch_size=400,
+        epochs=1000,
+        dtype="float64",
+        random_state=0,
+    )
+    error = np.square(to_numpy(tied.fit(X).reconstruct(X)) - X).mean()
+    pca = PCA(n_components=3).fit(X)
+    assert error == pytest.approx(np.square(to_numpy(pca.inverse_transform(pca.transform(X))) - X).mean(), rel=1e-3)
+    W = to_numpy(tied.params_.views["encoder.0.W"][0])
+    np.testing.assert_allclose(W.T @ W, np.eye(3), atol=0.03)
+    V = to_numpy(pca.components_)
+    np.testing.assert_allclose(W @ W.T, V.T @ V, atol=0.03)
+
+
+def test_tied_weights_are_one_weight(data, tmp_path):
+    X, _ = data
+    model = small(Autoencoder, hidden=(9, 7), tied=True).fit(X)
+    assert [name for name in model.params_.names() if name.startswith("decoder")] == [
+        f"decoder.{i}.b" for i in (0, 2, 4)
+    ]
+    Z = model.transform(X)
+    assert (model.inverse_transform(Z + 1) != model.inverse_transform(Z)).any()
+    loaded = Autoencoder.load(model.save(tmp_path / "m.safetensors"))
+    np.testing.assert_array_equal(loaded.reconstruct(X), model.reconstruct(X))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).reconstruct(X), model.reconstruct(X))
+    with pytest.raises(TypeError, match="tied='yes' must be True or False"):
+        small(Autoencoder, tied="yes").fit(X)
 
 
 def test_loss_noise_is_an_argument_so_a_batch_of_one_and_none_are_defined(data):

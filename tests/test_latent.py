@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.mixture import GaussianMixture as SklearnMixture
 
-from scratchnet.autoencoders import VAE, Autoencoder
+from scratchnet.autoencoders import VAE, Autoencoder, ConditionalVAE
 from scratchnet.autoencoders.latent import (
     GaussianDensity,
     GaussianMixture,
@@ -223,6 +223,14 @@ def test_scores_that_do_not_apply(trained):
         outlier_scores(plain, X, "entropy")
 
 
+def test_conditional_models_are_refused_by_name(trained):
+    _, _, X, _ = trained
+    model = ConditionalVAE(hidden=(4,), n_latent=2, epochs=0).fit(X, np.arange(len(X)) % 2)
+    for call in (lambda: outlier_scores(model, X), lambda: likely_but_grey(model, np.zeros((1, 2)))):
+        with pytest.raises(TypeError, match="needs an unconditional model, got ConditionalVAE"):
+            call()
+
+
 def test_likely_codes_can_decode_badly(trained):
     vae, _, _, _ = trained
     z = vae._prior(50, 1)
@@ -232,5 +240,7 @@ def test_likely_codes_can_decode_badly(trained):
     assert (grey[1].sum(axis=1) >= grey[0].sum(axis=1) - 0.05).mean() > 0.9
     assert grey[1].mean() > 1.2 * grey[0].mean()
     assert get_xp(worse) is np
+    with pytest.raises(ValueError, match="Z has 2 features, but VAE is expecting 3"):
+        likely_but_grey(vae, z[:, :2])
     with pytest.raises(ValueError, match="likelihood='gaussian'"):
         likely_but_grey(VAE(likelihood="gaussian", epochs=0).fit(np.zeros((2, 2))), z)

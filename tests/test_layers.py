@@ -229,7 +229,7 @@ def test_a_users_own_layer_joins_and_is_checked():
         (lambda: Sequential(Dense(3, 2), Tanh(), Dense(3, 2)), ValueError, r"at 0 .* at 2: the widths 2 and 3 differ"),
         (lambda: Sequential(shared := Tanh(), shared), ValueError, "the same layer object stands twice"),
         (lambda: Sequential(Sequential(d := Dense(2, 2)), d), ValueError, "the same layer object stands twice"),
-        (lambda: Dense(2, 2).build(Rng(0), "float16"), ValueError, r"dtype='float16' is not supported"),
+        (lambda: Dense(2, 2).build(Rng(0), "float16"), ValueError, r"dtype='float16' is unknown"),
         (lambda: [Dense(1, 1).declare(p := Params(), "a"), Dense(1, 1).declare(p, "a")], ValueError, "declared twice"),
     ],
 )

@@ -22,6 +22,8 @@ from scratchnet.tour.data import nearest, own_table, projection_errors
 from scratchnet.tour.latent_space import unevenness
 from scratchnet.tour.report import LeftOut, Number, Picture, Progress, Report, Section, Table, to_svg
 
+pytestmark = pytest.mark.filterwarnings("ignore:posterior collapse")  # 300 images are few for a VAE, and it says so
+
 
 def read(folder):
     def refuse(constant):
