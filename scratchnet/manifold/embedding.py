@@ -207,7 +207,8 @@ class NeighbourEmbedding(Estimator, ABC):
 
         def needed(n: int) -> float:
             """Bytes: the points in float64, P, and what the search or (by row) an iteration holds beside it."""
-            points, search = 8 * n * X.shape[1], search_memory(n, xp)
+            points = 8 * n * (n if self.metric == "precomputed" else X.shape[1])
+            search = search_memory(n, xp)
             if self._by_row:
                 return points + n**2 * itemsize + search
             matrices = (1 + TILE / n) / 2 if xp is np else _DENSE
