@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -39,6 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES), metavar="NAME", help=", ".join(CASES))
     parser.add_argument("--quick", action="store_true", help="small sizes, one round, nothing kept: does it run?")
+    parser.add_argument("--without", nargs="+", default=[], metavar="PEER", help='leave out, e.g. "scikit-learn exact"')
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--backend", choices=("numpy", "cupy"), default="numpy")
     parser.add_argument("--table", action="store_true", help="write the tables from the results; nothing is run")
@@ -61,11 +63,12 @@ def main() -> None:
     for name in args.case:
         for contest in CASES[name](args.quick):
             print(f"\n{contest.case}, {contest.size}", flush=True)
+            contest = replace(contest, peers={p: r for p, r in contest.peers.items() if p not in args.without})
             record = race.hold(contest, 1 if args.quick else args.rounds)
             if "work" in record:
                 record["limit"] = machine.limit(record["work"])
             _show(record)
-            if not args.quick:
+            if not args.quick and not args.without:
                 RESULTS.mkdir(exist_ok=True)
                 with results.open("a") as file:
                     file.write(json.dumps({**record, "rounds": args.rounds, **about}) + "\n")

@@ -19,7 +19,7 @@ def kmeans(quick: bool) -> Iterator[Race]:
     """To convergence (tol 0) from the same start: random rows."""
     X = _digits(quick)
     for k in (10,) if quick else (10, 64, 256):
-        start = X[np.random.default_rng(k).choice(len(X), k, replace=False)]
+        start = X[np.random.default_rng(0).choice(len(X), k, replace=False)]
 
         def ours(start: np.ndarray = start, k: int = k) -> Callable[[], Any]:
             x, model = asarray(X), KMeans(k, init=start, tol=0, max_iter=1000)

@@ -88,7 +88,7 @@ class _Problem:
         np.fill_diagonal(D, np.inf)
         D -= D.min(axis=1, keepdims=True)
         low, high = np.full((2, len(D), 1), [[[-40.0]], [[40.0]]])  # of log beta
-        for _ in range(60):
+        for _ in range(40):
             beta = np.exp((low + high) / 2)
             P = np.exp(-beta * D)
             z = P.sum(axis=1, keepdims=True)

@@ -59,12 +59,21 @@ def train(model: Any, data: tuple[Array, ...], held_out: tuple[Array, ...] | Non
 
 def run_epoch(model: Any, data: tuple[Array, ...], order: Array, optimizer: Any, trace: Array) -> None:
     """One pass over the data in the given order. Nothing here waits for a device."""
+    size, n = model.batch_size, len(order)
     first_db = model.params_.views["encoder.0.b"][1]  # everything a backward pass computes ends here: one NaN spoils it
+    batches = [get_xp(a).empty((min(size, n), *a.shape[1:]), dtype=a.dtype) for a in data]
     for i in range(len(trace)):
-        rows = order[i * model.batch_size : (i + 1) * model.batch_size]
-        model._batch_gradient(*(a[rows] for a in data))
+        rows = order[i * size : (i + 1) * size]
+        model._batch_gradient(*(_gather(a, rows, batch[: len(rows)]) for a, batch in zip(data, batches, strict=True)))
         trace[i] = first_db.sum()
         optimizer.step()
+
+
+def _gather(a: Array, rows: Array, out: Array) -> Array:
+    """a[rows], without new memory."""
+    if get_xp(a) is np:
+        return a.take(rows, axis=0, out=out, mode="clip")  # "raise" would take a copy first
+    return a.take(rows, axis=0, out=out)
 
 
 def _check_finite(model: Any, trace: Array, row: dict[str, Any], last_good: Array) -> None:

@@ -12,10 +12,11 @@ from __future__ import annotations
 import numpy as np
 
 from scratchnet import blocks
-from scratchnet.cluster.geometry import Euclidean, scores
+from scratchnet.cluster.geometry import scores, squares
 from scratchnet.cluster.lloyd import Lloyd, cluster_sums
 
-_ROWS = 2048  # of a block: those measured again stay in the cache, and are still many enough to be worth a call
+_ROWS, _DISTANCES = 8192, 1 << 19  # of a block at most, when bounds are looked through
+_PIECE = 1024  # rows that are measured at once: they stay in the cache from picking to product
 
 
 class BoundedLloyd(Lloyd):
@@ -45,8 +46,7 @@ class BoundedLloyd(Lloyd):
 
     def assign(self, centers: np.ndarray) -> bool:
         """Give every point to the nearest of ``centers`` (k, d); whether any point moved."""
-        dtype = self.X.dtype
-        c = centers.astype(dtype)
+        c = centers.astype(self.X.dtype)
         if self.labels is None:
             self._start(c)
             self._sum_up()
@@ -55,8 +55,7 @@ class BoundedLloyd(Lloyd):
         self.at, self.way, self.farthest = c, self.way + step, self.farthest + float(step.max())
         before = self.labels
         self.labels = before.copy()
-        measure = _Measure(self.geometry, c, self.way.astype(dtype), dtype.type(self.farthest))
-        blocks.map(measure.block, self.X, self.size, self.labels, self.lower, self.upper, self.others, size=_ROWS)
+        _Round(self, c).run()
         moved = np.flatnonzero(self.labels != before)
         if len(moved):
             self._move(moved, before[moved])
@@ -65,10 +64,9 @@ class BoundedLloyd(Lloyd):
     def _start(self, c: np.ndarray) -> None:
         n, k, dtype = len(self.X), self.n_clusters, self.X.dtype
         self.at, self.way, self.farthest = c, np.zeros(k), 0.0
-        self.labels, self.lower = np.zeros(n, dtype=np.intp), np.empty((n, k), dtype=dtype)
-        self.upper, self.others = np.empty(n, dtype=dtype), np.empty(n, dtype=dtype)
-        measure = _Measure(self.geometry, c, self.way.astype(dtype), dtype.type(0))
-        blocks.map(measure.all, self.X, self.size, self.labels, self.lower, self.upper, self.others, size=_ROWS)
+        self.labels, self.lower = np.zeros(n, dtype=np.intp), np.full((n, k), -np.inf, dtype=dtype)  # nothing is known
+        self.upper, self.others = np.full(n, np.inf, dtype=dtype), np.full(n, -np.inf, dtype=dtype)
+        _Round(self, c).run()
 
     def _move(self, rows: np.ndarray, before: np.ndarray) -> None:
         """Bring the sums up to date for ``rows``, which have left the clusters ``before``."""
@@ -89,72 +87,59 @@ class BoundedLloyd(Lloyd):
         return rows
 
 
-class _Measure:
-    """One round: finds which rows of a block must be measured again, and measures them.
+class _Round:
+    """One round: finds which rows must be measured again, and measures them.
 
     Rounding: a squared distance from products is wrong by no more than ``slack`` (|x|^2 + |c|^2), a sum of steps by no
     more than ``margin``. Bounds give way by that much, so that a label never depends on them. A point stays where it is
     unless another centre is nearer by more than ``tie``: two that are equally near might pass it to and fro for ever.
     """
 
-    def __init__(self, geometry: Euclidean, c: np.ndarray, way: np.ndarray, farthest: np.floating) -> None:
-        eps = np.finfo(c.dtype).eps
-        self.geometry, self.c, self.way, self.farthest = geometry, c, way, farthest
-        self.c_size = (c**2).sum(axis=1)
-        self.slack, self.margin, self.tie = (16 + c.shape[1] ** 0.5) * eps, 8 * eps * farthest, 4 * eps
+    def __init__(self, lloyd: BoundedLloyd, c: np.ndarray) -> None:
+        dtype, eps = c.dtype, np.finfo(c.dtype).eps
+        self.lloyd, self.c, self.c_size = lloyd, c, squares(c)
+        self.way, self.farthest = lloyd.way.astype(dtype), dtype.type(lloyd.farthest)
+        self.slack, self.margin, self.tie = (16 + c.shape[1] ** 0.5) * eps, 8 * eps * self.farthest, 4 * eps
 
-    def block(
-        self,
-        x: np.ndarray,
-        size: np.ndarray,
-        labels: np.ndarray,
-        lower: np.ndarray,
-        upper: np.ndarray,
-        others: np.ndarray,
-    ) -> None:
-        """Update the labels and bounds of one block in place."""
-        at_most = upper + self.way[labels]
+    def run(self) -> None:
+        """Update labels and bounds of all rows."""
+        n, k = self.lloyd.lower.shape
+        blocks.map(self._look_through, np.arange(n), size=max(1, min(_ROWS, _DISTANCES // k)))
+
+    def _look_through(self, block: np.ndarray) -> None:
+        """Measure those of a block of rows that are in doubt; all of it if they are most."""
+        s, part = self.lloyd, slice(block[0], block[-1] + 1)
+        others = s.others[part]
+        at_most = s.upper[part] + self.way[s.labels[part]]
         at_most += self.margin
         rows = np.flatnonzero(at_most >= others - self.farthest)
-        if len(rows) == 0:
-            return
-        at_least = (lower[rows] - self.way).min(axis=1)
-        others[rows] = at_least + self.farthest
-        doubtful = at_most[rows] >= at_least
-        rows = rows[doubtful]
-        if len(rows) > len(x) // 2:
-            self.all(x, size, labels, lower, upper, others)  # cheaper than picking rows
-        elif len(rows):
-            x = x[rows]
-            x -= self.geometry.origin
-            labels[rows], lower[rows], upper[rows], others[rows] = self._nearest(x, size[rows], labels[rows])
+        least = (s.lower[part][rows] - self.way).min(axis=1)
+        others[rows] = least + self.farthest
+        rows = rows[at_most[rows] >= least]
+        most = len(rows) > len(block) // 2
+        chosen = block if most else block[rows]
+        for i in range(0, len(chosen), _PIECE):
+            piece = chosen[i : i + _PIECE]
+            self._measure(slice(piece[0], piece[-1] + 1) if most else piece)  # a slice is no copy
 
-    def all(
-        self,
-        x: np.ndarray,
-        size: np.ndarray,
-        labels: np.ndarray,
-        lower: np.ndarray,
-        upper: np.ndarray,
-        others: np.ndarray,
-    ) -> None:
-        """Measure all distances of a block."""
-        labels[...], lower[...], upper[...], others[...] = self._nearest(self.geometry.local(x), size, labels)
-
-    def _nearest(
-        self, x: np.ndarray, size: np.ndarray, own: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Labels and the three bounds of rows, from all their distances; ``own`` are their labels so far."""
-        here, slack = np.arange(len(x)), self.slack * (size + self.c_size.max())
+    def _measure(self, rows: np.ndarray | slice) -> None:
+        """All distances of these rows. (Only those that could matter, or only to the own centre first, would be fewer
+        now and more later: a product with all centres costs little more than reading the rows, and renews all bounds.)
+        """
+        s = self.lloyd
+        size, own = s.size[rows], s.labels[rows]
+        x, here = s.geometry.local(s.X[rows]), np.arange(len(size))
         d = scores(x, self.c, self.c_size)
-        labels = d.argmin(axis=1)
+        nearest = d.argmin(axis=1)
         tie = self.tie * (size + self.c_size[own])
-        labels = np.where(d[here, own] <= d[here, labels] + tie, own, labels)
+        nearest = np.where(d[here, own] <= d[here, nearest] + tie, own, nearest)
+        slack = self.slack * (size + self.c_size.max())
         d += size[:, None]
-        upper = np.sqrt(np.maximum(d[here, labels] + slack, 0)) - self.way[labels]
+        s.labels[rows] = nearest
+        s.upper[rows] = np.sqrt(np.maximum(d[here, nearest] + slack, 0)) - self.way[nearest]
         d -= slack[:, None]
         np.sqrt(np.maximum(d, 0, out=d), out=d)
-        d[here, labels] = np.inf
-        others = d.min(axis=1) + self.farthest
+        d[here, nearest] = np.inf
+        s.others[rows] = d.min(axis=1) + self.farthest
         d += self.way
-        return labels, d, upper, others
+        s.lower[rows] = d

@@ -17,21 +17,28 @@ from scratchnet.backend import Array, get_xp
 class Euclidean:
     """cost = |x - c|^2, relative to ``origin`` (d,): far from it the parts of x c' would cancel."""
 
-    def __init__(self, origin: Array) -> None:
-        self.origin = origin
+    def __init__(self, origin: Array, shifted: bool = True) -> None:
+        self.origin, self.shifted = origin, shifted
 
     @classmethod
     def around(cls, X: Array, weight: Array | None = None) -> Self:
-        """With the weighted mean of X (n, d) as origin, rounded to X's type."""
-        if weight is None:
-            total, count = blocks.sum(lambda x: x.sum(axis=0, dtype=np.float64), X), len(X)
-        else:
-            total, count = blocks.sum(lambda x, w: (w.astype(np.float64) @ x, w.sum(dtype=np.float64)), X, weight)
-        return cls((total / count).astype(X.dtype))
+        """With the weighted mean of X (n, d) as origin, rounded to X's type; or 0 if that is no farther from the mean
+        than the points are, which saves every block a subtraction."""
+        xp = get_xp(X)
+
+        def block(x: Array, w: Array) -> tuple[Array, ...]:
+            return tuple(a.astype(np.float64) for a in (w @ x, w @ squares(x), w.sum()))
+
+        with np.errstate(over="ignore", invalid="ignore"):
+            ones = weight if weight is not None else xp.ones(len(X), dtype=X.dtype)
+            total, size, count = blocks.sum(block, X, ones)
+            mean = total / count
+            shifted = not bool((mean**2).sum() <= size / count / 2)
+        return cls((mean if shifted else xp.zeros_like(mean)).astype(X.dtype), shifted)
 
     def local(self, x: Array) -> Array:
-        """Rows of data (n, d) in local coordinates: a new array."""
-        return x - self.origin
+        """Rows of data (n, d) in local coordinates: a new array, or x itself."""
+        return x - self.origin if self.shifted else x
 
     def to_local(self, centers: Array) -> Array:
         """Centres (k, d) in local coordinates, float64."""
@@ -43,17 +50,17 @@ class Euclidean:
 
     def nearest(self, x: Array, centers: Array) -> Array:
         """argmin_c cost (n,) for local x (n, d) and centers (k, d), the first of equals."""
-        return scores(x, centers, (centers**2).sum(axis=1)).argmin(axis=1)
+        return scores(x, centers, squares(centers)).argmin(axis=1)
 
     def costs(self, x: Array, centers: Array) -> Array:
         """The cost (n, k) of every local row at every centre, never negative."""
-        s = scores(x, centers, (centers**2).sum(axis=1))
-        s += (x**2).sum(axis=1)[:, None]
+        s = scores(x, centers, squares(centers))
+        s += squares(x)[:, None]
         return get_xp(s).maximum(s, 0, out=s)
 
     def own_costs(self, x: Array, own: Array) -> Array:
         """The cost (n,) of every local row at its own centre, row for row: x and own (n, d). By differences: exact."""
-        return ((x - own) ** 2).sum(axis=1)
+        return squares(x - own)
 
     def distances(self, costs: Array) -> Array:
         """Costs as distances."""
@@ -61,7 +68,7 @@ class Euclidean:
 
     def rounding(self, x: Array) -> Array:
         """Below this cost (n,) a local row may be a copy of its centre."""
-        return (64 * np.finfo(x.dtype).eps) ** 2 * (x**2).sum(axis=1)
+        return (64 * np.finfo(x.dtype).eps) ** 2 * squares(x)
 
 
 class Cosine(Euclidean):
@@ -70,7 +77,7 @@ class Cosine(Euclidean):
     @classmethod
     def around(cls, X: Array, weight: Array | None = None) -> Self:
         """Angles are seen from zero, whatever X is."""
-        return cls(get_xp(X).zeros(X.shape[1], dtype=X.dtype))
+        return cls(get_xp(X).zeros(X.shape[1], dtype=X.dtype), shifted=False)
 
     def local(self, x: Array) -> Array:
         xp = get_xp(x)
@@ -121,3 +128,8 @@ def scores(x: Array, centers: Array, size: Array) -> Array:
     s *= -2
     s += size
     return s
+
+
+def squares(x: Array) -> Array:
+    """|x|^2 (n,) of every row."""
+    return get_xp(x).einsum("ij,ij->i", x, x)

@@ -9,7 +9,7 @@ import numpy as np
 
 from scratchnet import blocks
 from scratchnet.backend import Array, get_xp, to_numpy
-from scratchnet.cluster.geometry import Euclidean
+from scratchnet.cluster.geometry import Euclidean, squares
 
 _AT_ONCE = 1 << 20  # entries of a cluster whose medians are found together: it need not fit into memory
 
@@ -46,7 +46,7 @@ class Lloyd:
         self.xp = get_xp(X)
         self.X, self.n_clusters, self.geometry = X, n_clusters, geometry
         self.weight = weight if weight is not None else self.xp.ones(len(X), dtype=X.dtype)
-        self.size = self.xp.concatenate(blocks.map(lambda x: (geometry.local(x) ** 2).sum(axis=1), X))  # |x|^2
+        self.size = self.xp.concatenate(blocks.map(lambda x: squares(geometry.local(x)), X))  # |x|^2
         self.total = float((self.size * self.weight).sum(dtype=np.float64))
         self.total_weight = float(self.weight.sum(dtype=np.float64))
 

@@ -51,6 +51,8 @@ class Layer(ABC):
         """Scratch kept between calls: made anew when the batch grows, a view of it for a shorter batch."""
         buffers = self.__dict__.setdefault("_buffers", {})
         buffer = buffers.get(name)
+        if buffer is not None and buffer.shape == shape and buffer.dtype == like.dtype and type(buffer) is type(like):
+            return buffer  # every step of a training but the last of an epoch
         if (
             buffer is None
             or len(buffer) < shape[0]
@@ -59,7 +61,7 @@ class Layer(ABC):
             or get_xp(buffer) is not get_xp(like)
         ):
             buffer = buffers[name] = get_xp(like).empty(shape, dtype=like.dtype)
-        return buffer if len(buffer) == shape[0] else buffer[: shape[0]]
+        return buffer[: shape[0]]
 
     def __getstate__(self) -> dict[str, object]:
         return {k: v for k, v in self.__dict__.items() if k != "_buffers"}  # scratch is not worth pickling
@@ -96,17 +98,17 @@ class Dense(Layer):
         if self.W is None or x.ndim != 2 or x.shape[1] != self.n_in or x.dtype != self.W.dtype:
             self._complain(x)
         self.x = x
-        y = xp.matmul(x, self.W, out=self._buffer("y", (len(x), self.n_out), x))
+        y = xp.dot(x, self.W, out=self._buffer("y", (len(x), self.n_out), x))  # half of matmul's overhead
         y += self.b
         return y
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array:  # (2.1) dW = x'dy, db = sum_B dy, dx = dy W'
         xp = get_xp(dy)
-        xp.matmul(self.x.T, dy, out=self.dW)
-        xp.sum(dy, axis=0, out=self.db)
+        xp.dot(self.x.T, dy, out=self.dW)
+        dy.sum(axis=0, out=self.db)
         if not need_dx:  # the first layer of a network: nobody asks, a third of the work
             return None
-        return xp.matmul(dy, self.W.T, out=self._buffer("dx", self.x.shape, dy))
+        return xp.dot(dy, self.W.T, out=self._buffer("dx", self.x.shape, dy))
 
     def _complain(self, x: Array) -> None:
         if self.W is None:

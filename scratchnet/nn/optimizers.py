@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from math import sqrt
 
 import numpy as np
 
-from scratchnet.backend import Array, get_xp
+from scratchnet.backend import get_xp
 from scratchnet.nn.params import Params
 
 _BLOCK = 1 << 16  # entries of theta that stay in a core's cache through all passes of an update
@@ -17,25 +16,20 @@ _BLOCK = 1 << 16  # entries of theta that stay in a core's cache through all pas
 class Optimizer(ABC):
     """Updates ``params.theta`` in place from ``params.grad``; ``learning_rate`` may be changed between steps."""
 
-    def __init__(self, params: Params, learning_rate: float) -> None:
+    def __init__(self, params: Params, learning_rate: float, n_moments: int = 0) -> None:
         if not learning_rate > 0:
             raise ValueError(f"learning_rate={learning_rate} must be above 0")
         self.params, self.learning_rate = params, learning_rate
-        xp = get_xp(params.theta)
-        size = max(1, params.theta.size)
-        self._block = min(_BLOCK, size) if xp is np else size  # a device has no such cache
-        self._tmp = xp.empty_like(params.theta[: self._block])
+        xp, n = get_xp(params.theta), params.theta.size
+        self.moments = [xp.zeros_like(params.theta) for _ in range(n_moments)]
+        block = min(_BLOCK, n) if xp is np else n  # a device has no such cache
+        scratch, vectors = xp.empty_like(params.theta[:block]), (params.theta, params.grad, *self.moments)
+        #: (scratch, theta, grad, *moments) block by block: views, made once
+        self._blocks = [(scratch[: n - i], *(v[i : i + block] for v in vectors)) for i in range(0, n, max(block, 1))]
 
     @abstractmethod
     def step(self) -> None:
         """One update."""
-
-    def _blocks(self, *vectors: Array) -> Iterator[tuple[Array, ...]]:
-        """(theta, grad, scratch, *vectors) block by block."""
-        every = (self.params.theta, self.params.grad, *vectors)
-        for i in range(0, self.params.theta.size, self._block):
-            theta, grad, *rest = (v[i : i + self._block] for v in every)
-            yield theta, grad, self._tmp[: len(theta)], *rest
 
 
 class SGD(Optimizer):
@@ -45,8 +39,8 @@ class SGD(Optimizer):
         super().__init__(params, learning_rate)
 
     def step(self) -> None:
-        xp = get_xp(self._tmp)
-        for theta, grad, tmp in self._blocks():
+        xp = get_xp(self.params.theta)
+        for tmp, theta, grad in self._blocks:
             theta -= xp.multiply(grad, self.learning_rate, out=tmp)
 
 
@@ -54,14 +48,14 @@ class Momentum(Optimizer):
     """v <- momentum * v - lr * grad;  theta <- theta + v.   Polyak 1964."""
 
     def __init__(self, params: Params, learning_rate: float = 1e-2, momentum: float = 0.9) -> None:
-        super().__init__(params, learning_rate)
+        super().__init__(params, learning_rate, n_moments=1)
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum={momentum} must be at least 0 and below 1")
-        self.momentum, self.v = momentum, get_xp(params.theta).zeros_like(params.theta)
+        self.momentum = momentum
 
     def step(self) -> None:
-        xp = get_xp(self._tmp)
-        for theta, grad, tmp, v in self._blocks(self.v):
+        xp = get_xp(self.params.theta)
+        for tmp, theta, grad, v in self._blocks:
             v *= self.momentum
             v -= xp.multiply(grad, self.learning_rate, out=tmp)
             theta += v
@@ -82,25 +76,23 @@ class Adam(Optimizer):
         beta2: float = 0.999,
         eps: float = 1e-8,
     ) -> None:
-        super().__init__(params, learning_rate)
+        super().__init__(params, learning_rate, n_moments=2)
         if not (0 <= beta1 < 1 and 0 <= beta2 < 1):
             raise ValueError(f"beta1={beta1} and beta2={beta2} must be at least 0 and below 1")
-        xp = get_xp(params.theta)
         self.beta1, self.beta2, self.eps, self.t = beta1, beta2, eps, 0
-        self.m, self.v = xp.zeros_like(params.theta), xp.zeros_like(params.theta)
 
     def step(self) -> None:
-        xp = get_xp(self._tmp)
+        xp = get_xp(self.params.theta)
         self.t += 1
-        # (9.1) lr m_hat / (sqrt(v_hat) + eps) = rate m / (sqrt(v) + eps_t)
-        correction = sqrt(1 - self.beta2**self.t)
-        rate, eps = self.learning_rate * correction / (1 - self.beta1**self.t), self.eps * correction
-        for theta, g, tmp, m, v in self._blocks(self.m, self.v):
+        # (9.2) the moments are kept without their factors 1 - b1 and 1 - b2: two passes less; the two scalars have them
+        correction = sqrt((1 - self.beta2**self.t) / (1 - self.beta2))
+        rate = self.learning_rate * correction * (1 - self.beta1) / (1 - self.beta1**self.t)
+        eps = self.eps * correction
+        for tmp, theta, g, m, v in self._blocks:
             m *= self.beta1
-            m += xp.multiply(g, 1 - self.beta1, out=tmp)
-            v *= self.beta2
+            m += g
             xp.multiply(g, g, out=tmp)
-            tmp *= 1 - self.beta2
+            v *= self.beta2
             v += tmp
             xp.sqrt(v, out=tmp)
             tmp += eps
