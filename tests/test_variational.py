@@ -56,6 +56,16 @@ def test_an_epoch_of_warm_up_trains_with_its_beta(X):
     np.testing.assert_array_equal(warm.params_.theta, plain.params_.theta)
 
 
+def test_patience_does_not_compare_across_betas(X):
+    """In a warm-up the validation loss is low because beta is: the best epoch is the best of those at full beta."""
+    noise = np.random.default_rng(1).uniform(size=(20, 12)).astype("float32")  # nothing to learn: validation rises
+    model = small(warm_up=5, epochs=60, patience=3, learning_rate=0.02).fit(X, validation=noise)
+    losses = model.history_["validation_loss"]
+    assert np.argmin(losses) < 5 < model.best_epoch_
+    assert losses[model.best_epoch_ - 1] == min(losses[5:])
+    assert len(losses) == model.best_epoch_ + 3
+
+
 def test_warm_up_needs_epochs_after_it(X):
     with pytest.raises(ValueError, match="warm_up=40 must be below epochs=40: beta would never be reached"):
         small(warm_up=40).fit(X)

@@ -45,14 +45,14 @@ def train(model: Any, data: tuple[Array, ...], held_out: tuple[Array, ...] | Non
         model.history_.rows.append(row)
         model.best_epoch_ = epoch
         yield EpochState(epoch, model.epochs, row, model)
-        if model.patience is None:
+        if model.patience is None or epoch < model._settled_from:
             continue
         if row["validation_loss"] < best_loss:
             best_loss, best_epoch = row["validation_loss"], epoch
             best[...] = params.theta
         elif epoch - best_epoch >= model.patience:
             break
-    if model.patience is not None and model.epochs:
+    if best_epoch:
         params.theta[...] = best
         model.best_epoch_ = best_epoch
 
