@@ -87,7 +87,8 @@ class Run:
             self.adam.t, self.seconds = int(kept["t"]), float(kept["seconds"])
 
     def state(self) -> dict[str, np.ndarray]:
-        return {"theta": self.model.params_.theta, "m": self.adam.m, "v": self.adam.v}
+        m, v = self.adam.moments
+        return {"theta": self.model.params_.theta, "m": m, "v": v}
 
     def train(self, end: float) -> bool:
         """Until all epochs are done or the time is; whether they are done."""
