@@ -19,7 +19,7 @@ from scratchnet.tour.training import Trainings
 IMPORT = "from scratchnet.autoencoders import Autoencoder, latent"
 FIT = "model = Autoencoder((128,), 32, epochs=12, learning_rate=3e-3).fit(X)"
 N_STEPS = 11  # of a walk: an odd number has a half-way point
-N_RING, RING_NOISE, RING_SCALE = 2000, 0.1, 10.0  # scaled, so that the likelihood's unit variance is a tenth of it
+N_RING, RING_NOISE, RING_SCALE = 1000, 0.1, 10.0  # scaled, so that the likelihood's unit variance is a tenth of it
 HOLE = 0.8  # of the ring's radius, 1: no point of it lies inside
 
 
@@ -260,7 +260,7 @@ def _ring(ring: Array, decoder: VAE, seed: int) -> Section:
         f"X, _ = make_ring({N_RING}, noise={RING_NOISE})\n"
         'vae = VAE((64, 64), 2, "tanh", "gaussian", epochs=150, learning_rate=5e-3)\n'
         f"vae.fit({RING_SCALE:g} * X)\n"
-        'plots.scatter(vae.sample(2000)).savefig("ring.png")',
+        'plots.scatter(vae.sample(1000)).savefig("ring.png")',
     )
 
 
