@@ -98,12 +98,12 @@ def test_most_distances_are_left_out(monkeypatch):
     X, measured = make("clusters", "float64", n=10_000), []
     from scratchnet.cluster import bounds
 
-    def counting(x, centers, size):
-        measured.append(len(x))
-        return scores(x, centers, size)
+    def counting(self, rows, m):
+        measured.append(m)
+        measure(self, rows, m)
 
-    scores = bounds.scores
-    monkeypatch.setattr(bounds, "scores", counting)
+    measure = bounds._Round._measure
+    monkeypatch.setattr(bounds._Round, "_measure", counting)
     rounds = sum(1 for _ in descend(BoundedLloyd(X, None, 10, ORIGIN), X[:10].astype("float64")))
     assert len(X) < sum(measured) < 0.5 * rounds * len(X)
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 import numpy as np
 
 from scratchnet import blocks
-from scratchnet.cluster.geometry import scores, squares
+from scratchnet.cluster.geometry import squares
 from scratchnet.cluster.lloyd import Lloyd, cluster_sums
 
-_ROWS, _DISTANCES = 8192, 1 << 19  # of a block at most, when bounds are looked through
+_ROWS, _DISTANCES = 16384, 1 << 19  # of a block at most, when bounds are looked through
 _PIECE = 1024  # rows that are measured at once: they stay in the cache from picking to product
 
 
@@ -97,7 +97,7 @@ class _Round:
 
     def __init__(self, lloyd: BoundedLloyd, c: np.ndarray) -> None:
         dtype, eps = c.dtype, np.finfo(c.dtype).eps
-        self.lloyd, self.c, self.c_size = lloyd, c, squares(c)
+        self.lloyd, self.c, self.c_size, self.minus_2c = lloyd, c, squares(c), (-2 * c).T
         self.way, self.farthest = lloyd.way.astype(dtype), dtype.type(lloyd.farthest)
         self.slack, self.margin, self.tie = (16 + c.shape[1] ** 0.5) * eps, 8 * eps * self.farthest, 4 * eps
 
@@ -116,20 +116,21 @@ class _Round:
         least = (s.lower[part][rows] - self.way).min(axis=1)
         others[rows] = least + self.farthest
         rows = rows[at_most[rows] >= least]
-        most = len(rows) > len(block) // 2
-        chosen = block if most else block[rows]
-        for i in range(0, len(chosen), _PIECE):
-            piece = chosen[i : i + _PIECE]
-            self._measure(slice(piece[0], piece[-1] + 1) if most else piece)  # a slice is no copy
+        most = len(rows) > len(block) // 2  # then all, as a slice: cheaper than picking
+        self._measure(part if most else block[rows], len(block) if most else len(rows))
 
-    def _measure(self, rows: np.ndarray | slice) -> None:
-        """All distances of these rows. (Only those that could matter, or only to the own centre first, would be fewer
+    def _measure(self, rows: np.ndarray | slice, m: int) -> None:
+        """All distances of these m rows. (Only those that could matter, or only to the own centre first, would be fewer
         now and more later: a product with all centres costs little more than reading the rows, and renews all bounds.)
         """
-        s = self.lloyd
+        s, g, here = self.lloyd, self.lloyd.geometry, np.arange(m)
+        d = np.empty((m, len(self.c)), dtype=self.c.dtype)
+        for i in range(0, m, _PIECE):
+            piece = slice(i, i + _PIECE)
+            x = s.X[rows][piece] if isinstance(rows, slice) else s.X[rows[piece]]
+            np.matmul(g.local(x), self.minus_2c, out=d[piece])
+        d += self.c_size
         size, own = s.size[rows], s.labels[rows]
-        x, here = s.geometry.local(s.X[rows]), np.arange(len(size))
-        d = scores(x, self.c, self.c_size)
         nearest = d.argmin(axis=1)
         tie = self.tie * (size + self.c_size[own])
         nearest = np.where(d[here, own] <= d[here, nearest] + tie, own, nearest)
