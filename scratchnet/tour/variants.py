@@ -31,17 +31,17 @@ def _run(data: TourData, seed: int, tell: Tell) -> Iterator[Section | LeftOut]:
         errors: dict[str, list[float]] = {"free": [], "tied": []}
         linear = [
             train(
-                Autoencoder((), k, tied=name == "tied", likelihood="gaussian", epochs=40, learning_rate=3e-3, **common),
+                Autoencoder((), k, tied=name == "tied", likelihood="gaussian", epochs=40, learning_rate=2e-3, **common),
                 data.X,
                 each=_gather_errors(found, data),
             )
             for name, found in errors.items()
         ]
         denoising = {
-            name: train(DenoisingAutoencoder((), 400, noise_level=sd, epochs=6, learning_rate=3e-3, **common), data.X)
+            name: train(DenoisingAutoencoder((), 400, noise_level=sd, epochs=8, learning_rate=3e-3, **common), data.X)
             for name, sd in NOISES.items()
         }
-        clean = train(Autoencoder((), 400, epochs=6, learning_rate=3e-3, **common), data.X)
+        clean = train(Autoencoder((), 400, epochs=8, learning_rate=3e-3, **common), data.X)
         sparse = {
             weight: train(
                 SparseAutoencoder((), width, rho=RHO, weight=weight, epochs=10, learning_rate=3e-3, **common),
@@ -104,7 +104,7 @@ def _linear(data: TourData, errors: dict[str, list[float]], k: int, pca: PCA) ->
         code=data.code(
             IMPORT + "Autoencoder",
             f'model = Autoencoder(hidden=(), n_latent={k}, likelihood="gaussian", epochs=40)',
-            "model.set_params(learning_rate=3e-3).fit(X)",
+            "model.set_params(learning_rate=2e-3).fit(X)",
             "print(((model.reconstruct(X_test) - X_test) ** 2).mean())",
             test=True,
         ),
@@ -172,7 +172,7 @@ def _denoising(
         ),
         code=data.code(
             IMPORT + "DenoisingAutoencoder",
-            "model = DenoisingAutoencoder((), 400, noise_level=0.5, epochs=6, learning_rate=3e-3)",
+            "model = DenoisingAutoencoder((), 400, noise_level=0.5, epochs=8, learning_rate=3e-3)",
             "model.fit(X)",
             "noisy = model.corrupt(X_test)",
             "print(((model.reconstruct(noisy) - X_test) ** 2).mean())",
