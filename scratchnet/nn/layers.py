@@ -25,6 +25,8 @@ from scratchnet.nn.params import Params
 class Layer(ABC):
     """A function with a hand-written derivative. A layer without parameters needs only the two passes."""
 
+    _buffers: dict[str, Array]
+
     @abstractmethod
     def forward(self, x: Array) -> Array:
         """y = f(x), keeping what the backward pass needs."""
@@ -49,10 +51,13 @@ class Layer(ABC):
 
     def _buffer(self, name: str, shape: tuple[int, ...], like: Array) -> Array:
         """Scratch kept between calls: made anew when the batch grows, a view of it for a shorter batch."""
-        buffers = self.__dict__.setdefault("_buffers", {})
-        buffer = buffers.get(name)
-        if buffer is not None and buffer.shape == shape and buffer.dtype == like.dtype and type(buffer) is type(like):
-            return buffer  # every step of a training but the last of an epoch
+        try:
+            buffer = self._buffers[name]
+        except (AttributeError, KeyError):
+            buffer = None
+        else:
+            if buffer.shape == shape and buffer.dtype is like.dtype and type(buffer) is type(like):
+                return buffer  # every step of a training but the last of an epoch
         if (
             buffer is None
             or len(buffer) < shape[0]
@@ -60,7 +65,8 @@ class Layer(ABC):
             or buffer.dtype != like.dtype
             or get_xp(buffer) is not get_xp(like)
         ):
-            buffer = buffers[name] = get_xp(like).empty(shape, dtype=like.dtype)
+            buffer = get_xp(like).empty(shape, dtype=like.dtype)
+            self.__dict__.setdefault("_buffers", {})[name] = buffer
         return buffer[: shape[0]]
 
     def __getstate__(self) -> dict[str, object]:
@@ -127,9 +133,6 @@ class Dense(Layer):
 class Activation(Layer):
     """A layer without parameters; y and dx have the shape of x."""
 
-    def _like(self, name: str, a: Array) -> Array:
-        return self._buffer(name, a.shape, a)
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
@@ -138,11 +141,11 @@ class ReLU(Activation):
     """y = max(x, 0)."""
 
     def forward(self, x: Array) -> Array:
-        self.y = get_xp(x).maximum(x, 0, out=self._like("y", x))
+        self.y = get_xp(x).maximum(x, 0, out=self._buffer("y", x.shape, x))
         return self.y
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array:  # (2.2) dx = dy where y > 0, else 0
-        return get_xp(dy).multiply(dy, self.y > 0, out=self._like("dx", dy)) if need_dx else None
+        return get_xp(dy).multiply(dy, self.y > 0, out=self._buffer("dx", dy.shape, dy)) if need_dx else None
 
 
 class LeakyReLU(Activation):
@@ -155,13 +158,13 @@ class LeakyReLU(Activation):
 
     def forward(self, x: Array) -> Array:
         xp = get_xp(x)
-        self.y = xp.multiply(x, self.slope, out=self._like("y", x))
+        self.y = xp.multiply(x, self.slope, out=self._buffer("y", x.shape, x))
         return xp.maximum(x, self.y, out=self.y)  # slope < 1: the larger of x and slope x
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array:  # (2.2) dx = dy where y > 0, else slope dy
         if not need_dx:
             return None
-        dx = get_xp(dy).multiply(dy, self.y > 0, out=self._like("dx", dy))
+        dx = get_xp(dy).multiply(dy, self.y > 0, out=self._buffer("dx", dy.shape, dy))
         dx *= 1 - self.slope
         dx += self.slope * dy
         return dx
@@ -174,13 +177,13 @@ class Sigmoid(Activation):
     """y = 1 / (1 + exp(-x)), computed as (1 + tanh(x / 2)) / 2: no overflow, no branch."""
 
     def forward(self, x: Array) -> Array:
-        self.y = sigmoid(x, out=self._like("y", x))
+        self.y = sigmoid(x, out=self._buffer("y", x.shape, x))
         return self.y
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array:  # (2.3) dx = dy y (1 - y)
         if not need_dx:
             return None
-        dx = get_xp(dy).subtract(1, self.y, out=self._like("dx", dy))
+        dx = get_xp(dy).subtract(1, self.y, out=self._buffer("dx", dy.shape, dy))
         dx *= self.y
         dx *= dy
         return dx
@@ -190,14 +193,14 @@ class Tanh(Activation):
     """y = tanh(x)."""
 
     def forward(self, x: Array) -> Array:
-        self.y = get_xp(x).tanh(x, out=self._like("y", x))
+        self.y = get_xp(x).tanh(x, out=self._buffer("y", x.shape, x))
         return self.y
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array:  # (2.4) dx = dy (1 - y^2)
         if not need_dx:
             return None
         xp = get_xp(dy)
-        dx = xp.multiply(self.y, self.y, out=self._like("dx", dy))
+        dx = xp.multiply(self.y, self.y, out=self._buffer("dx", dy.shape, dy))
         xp.subtract(1, dx, out=dx)
         dx *= dy
         return dx
@@ -208,12 +211,12 @@ class Softplus(Activation):
 
     def forward(self, x: Array) -> Array:
         self.x = x
-        return softplus(x, out=self._like("y", x))
+        return softplus(x, out=self._buffer("y", x.shape, x))
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array:  # (2.5) dx = dy sigmoid(x)
         if not need_dx:
             return None
-        dx = sigmoid(self.x, out=self._like("dx", dy))
+        dx = sigmoid(self.x, out=self._buffer("dx", dy.shape, dy))
         dx *= dy
         return dx
 
@@ -232,10 +235,10 @@ class TopK(Activation):
     def forward(self, x: Array) -> Array:
         order = get_xp(x).argsort(-x, axis=1, kind="stable")
         self.kept = order.argsort(axis=1) < self.k  # the place of each entry in its row, by size
-        return get_xp(x).multiply(x, self.kept, out=self._like("y", x))
+        return get_xp(x).multiply(x, self.kept, out=self._buffer("y", x.shape, x))
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array:  # (2.7) dx = dy where kept, else 0
-        return get_xp(dy).multiply(dy, self.kept, out=self._like("dx", dy)) if need_dx else None
+        return get_xp(dy).multiply(dy, self.kept, out=self._buffer("dx", dy.shape, dy)) if need_dx else None
 
     def __repr__(self) -> str:
         return f"TopK({self.k})"
