@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import cache
@@ -115,6 +116,15 @@ def _run(
         _InOrder(block, count, take).run(min(n_threads(), count))
 
 
+@cache
+def _workers() -> ThreadPoolExecutor:
+    """Threads that outlive a call: to start one costs as much as a small block. None starts before it is needed."""
+    return ThreadPoolExecutor(max_workers=256, thread_name_prefix="scratchnet")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_workers.cache_clear)  # a forked process has none of its parent's threads
+
 _thread = threading.local()  # .in_block: whether this thread is computing a block
 
 
@@ -131,12 +141,11 @@ class _InOrder:
     def run(self, threads: int) -> None:
         """The caller's thread works too. The first error stops all threads and is raised here."""
         # each thread gets the caller's context: its backend, and what NumPy does about overflow
-        others = [threading.Thread(target=copy_context().run, args=(self._work,)) for _ in range(threads - 1)]
-        for thread in others:
-            thread.start()
+        others = [_workers().submit(copy_context().run, self._work) for _ in range(threads - 1)]
         self._work()
-        for thread in others:
-            thread.join()
+        for other in others:
+            if not other.cancel():  # one that has not begun has nothing left to do
+                other.result()
         if self.error is not None:
             raise self.error
 

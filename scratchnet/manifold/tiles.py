@@ -4,7 +4,7 @@ The formulas are those of :mod:`scratchnet.manifold.sne`, whose dense version is
 against. P is symmetric, so it is cut into tiles of which the upper triangle is kept, and each tile serves both its rows
 and its columns. Within a tile every step is one call of NumPy on an array that stays in the cache:
 
-- 1 + s_ij is one product of rank k + 2: [y_i, |y_i|^2, 1] [-2 y_j, 1, 1 + |y_j|^2]';
+- 1 + s_ij is one product of rank k + 2: [y_i, 1, |y_i|^2] [-2 y_j, 1 + |y_j|^2, 1]';
 - sum_j m_ij (y_i - y_j) = y_i (M 1)_i - (M Y)_i is one product of M with each column of [Y, 1];
 - Z, the sum of all w_ij, is known after the last tile only, so attraction and repulsion are summed apart.
 
@@ -15,7 +15,7 @@ the last bits, because it decides what is added first.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -45,8 +45,8 @@ class TiledObjective:
         self.n, self.dof, self.dtype = n, dof, np.dtype(dtype)
         count = -(-n // TILE)
         parts = [slice(a, b) for a, b in pairwise(n * i // count for i in range(count + 1))]  # cut evenly
-        self._places = [(rows, columns) for i, rows in enumerate(parts) for columns in parts[i:]]
-        self._scratch: list[Array] = []  # two tiles for each thread
+        self._places = list(combinations(parts, 2)) + [(part, part) for part in parts]  # the short work last
+        self._scratch: list[Array] = []  # three tiles for each thread
         self._tiles: list[Array] = self._map(lambda i, rows, columns: joint(rows, columns).astype(self.dtype))
         self._p_log_p = sum(self._map(self._p_log_p_tile))
 
@@ -65,68 +65,80 @@ class TiledObjective:
 
     def forces(self, Y: Array) -> tuple[Array, Array]:
         """The parts of the gradient, 4 sum_j p_ij f_ij (y_i - y_j) and -4 sum_j q_ij f_ij (y_i - y_j), each (n, k)."""
-        left, right, points = self._factors(Y)
-        clip = float(left[:, -2].max()) * np.finfo(self.dtype).eps > 1e-2  # so far out, rounding may fake an s below 0
+        left, right = self._factors(Y)
+        points = left[:-1]  # [Y, 1]'
+        clip = float(left[-1].max()) * np.finfo(self.dtype).eps > 1e-2  # so far out, rounding may fake an s below 0
         sums, z = np.zeros((2, *points.shape), self.dtype), 0.0
-        tiles = self._map(lambda i, rows, columns: self._tile(i, rows, columns, left, right, points, clip))
-        for (rows, columns), (*products, weight) in zip(self._places, tiles, strict=True):
-            z += weight if rows == columns else 2 * weight
-            for total, (of_rows, of_columns) in zip(sums, products, strict=True):
-                total[:, rows] += of_rows
-                if rows != columns:
-                    total[:, columns] += of_columns
+        tiles = self._map(lambda i, rows, columns: self._tile(i, rows, columns, left, right, clip))
+        for (rows, columns), (forward, backward, weight) in zip(self._places, tiles, strict=True):
+            z += weight if backward is None else 2 * weight
+            sums[..., rows] += forward
+            if backward is not None:
+                sums[..., columns] += backward
         sums[1] /= -z
         constant = 4.0 if self.dof is None else 2 * (self.dof + 1) / self.dof  # 4 times that of f
         attraction, repulsion = constant * (sums[:, -1:] * points[:-1] - sums[:, :-1])
         return np.ascontiguousarray(attraction.T), np.ascontiguousarray(repulsion.T)
 
     def _tile(
-        self, i: int, rows: slice, columns: slice, left: Array, right: Array, points: Array, clip: bool
-    ) -> tuple[Any, Any, float]:
-        """M [Y, 1] and M' [Y, 1] for M = p f, the same for M = w f, and sum w; f without its constant factor."""
+        self, i: int, rows: slice, columns: slice, left: Array, right: Array, clip: bool
+    ) -> tuple[Array, Array | None, float]:
+        """M [Y, 1] (2, k + 1, rows) and M' [Y, 1] for M = p f and M = w f, and sum w; f without its constant factor."""
         P, dof = self._tiles[i], self.dof
-        scratch = self._scratch.pop() if self._scratch else np.empty((2, TILE * TILE), self.dtype)
-        T, M = scratch[:, : P.size].reshape(2, *P.shape)
-        here, there = points[:, rows], points[:, columns]
+        scratch = self._scratch.pop() if self._scratch else np.empty((3, TILE * TILE), self.dtype)
+        tiles = scratch[:, : P.size].reshape(3, *P.shape)
+        M, T, W = tiles
+        here, there = left[:-1, rows], left[:-1, columns]  # [Y, 1]'
 
-        def products(M: Array) -> tuple[list[Array], list[Array]]:
-            return [M @ y for y in there], [y @ M for y in here] if rows != columns else []
-
-        np.matmul(left[rows], right[:, columns], out=T)
+        np.matmul(left[:, rows].T, right[:, columns], out=T)
         if clip:
             np.maximum(T, 0 if dof is None else 1, out=T)
         if rows == columns:
             np.fill_diagonal(T, np.inf)
         if dof is None:
-            np.exp(np.negative(T, out=T), out=T)  # w; f = 1
+            W = np.exp(np.negative(T, out=T), out=T)  # f = 1
+            np.copyto(M, P)
         else:
-            np.divide(1, T, out=T)  # f
-        attraction = products(P if dof is None else np.multiply(P, T, out=M))
-        W = T if dof is None or dof == 1 else np.power(T, (dof + 1) / 2, out=M)
-        z = float((W @ there[-1]).sum(dtype=np.float64))
-        repulsion = products(W if dof is None else np.multiply(W, T, out=T))
+            f = np.divide(1, T, out=T)
+            W = f if dof == 1 else np.power(f, (dof + 1) / 2, out=W)
+            np.multiply(P, f, out=M)
+        z = float(np.dot(W, there[-1]).sum(dtype=np.float64))
+        if dof is not None:
+            np.multiply(W, T, out=T)
+        both = tiles[:2, None]
+        forward = np.matmul(both, there[:, :, None])[..., 0]
+        backward = None if rows == columns else np.matmul(here[:, None, :], both)[..., 0, :]
         self._scratch.append(scratch)
-        return attraction, repulsion, z
+        return forward, backward, z
 
-    def _factors(self, Y: Array) -> tuple[Array, Array, Array]:
-        """left (n, k + 2) and right (k + 2, n), whose product is 1 + s/dof, or s - min s; and [Y, 1]' (k + 1, n)."""
-        Y = (Y - Y.mean(axis=0)).astype(self.dtype)  # near the origin the product loses least
-        one, scale, offset = np.ones_like(Y[:, :1]), *((1.0, 0.0) if self.dof is None else (1 / self.dof, 1.0))
-        square = scale * (Y**2).sum(axis=1, keepdims=True)
-        left = np.hstack([Y, square, one])
-        right = np.ascontiguousarray(np.hstack([-2 * scale * Y, one, square + offset]).T)
+    def _factors(self, Y: Array) -> tuple[Array, Array]:
+        """[Y, 1, |y|^2/dof]' and [-2 Y/dof, 1 + |y|^2/dof, 1]', each (k + 2, n).
+
+        left' right is 1 + s/dof, or s - min s for the Gaussian.
+        """
+        n, k = Y.shape
+        scale, offset = (1.0, 0.0) if self.dof is None else (1 / self.dof, 1.0)
+        left, right = np.empty((2, k + 2, n), self.dtype)
+        left[:k] = (Y - Y.mean(axis=0)).T  # near the origin the product loses least
+        left[k] = right[k + 1] = 1
+        np.einsum("kn,kn->n", left[:k], left[:k], out=left[k + 1])
+        left[k + 1] *= scale
+        np.multiply(left[:k], -2 * scale, out=right[:k])
+        np.add(left[k + 1], offset, out=right[k])
         if self.dof is None:  # relative to the nearest pair, or all weights could vanish
-            right[-1] -= min(
-                self._map(lambda i, rows, columns: _nearest(left[rows] @ right[:, columns], rows == columns))
+            right[k] -= min(
+                self._map(lambda i, rows, columns: _nearest(left[:, rows].T @ right[:, columns], rows == columns))
             )
-        return left, right, np.ascontiguousarray(np.hstack([Y, one]).T)
+        return left, right
 
     # -- cost ---------------------------------------------------------------------------------------------------------
 
     def kl(self, Y: Array) -> float:
         """KL(P || Q) = sum_ij p_ij (log p_ij - log w_ij) + log Z in nats."""
-        left, right, _ = self._factors(Y)
-        parts = self._map(lambda i, rows, columns: self._kl_tile(i, left[rows] @ right[:, columns], rows == columns))
+        left, right = self._factors(Y)
+        parts = self._map(
+            lambda i, rows, columns: self._kl_tile(i, left[:, rows].T @ right[:, columns], rows == columns)
+        )
         cost, z = np.sum(parts, axis=0)
         return float(self._p_log_p + cost + np.log(z))
 
