@@ -38,13 +38,14 @@ class GaussianSample(Layer):
         xp, (B, d) = get_xp(dz), dz.shape
         dh = self._buffer("dh", (B, 2 * d), dz)
         dmu, dlogvar = dh[:, :d], dh[:, d:]
-        xp.multiply(self.mu, beta / B, out=dmu)
-        dmu += dz
-        xp.multiply(dz, self.eps, out=dlogvar)
-        dlogvar += (beta / B) * self.sigma  # (dz eps + beta sigma / B) sigma / 2 - beta / 2B
+        xp.multiply(dz, self.eps, out=dmu)  # dmu is not needed yet: scratch
+        xp.multiply(self.sigma, beta / B, out=dlogvar)
+        dlogvar += dmu  # (dz eps + beta sigma / B) sigma / 2 - beta / 2B
         dlogvar *= self.sigma
         dlogvar *= 0.5
         dlogvar -= 0.5 * beta / B
+        xp.multiply(self.mu, beta / B, out=dmu)
+        dmu += dz
         return dh
 
     def __repr__(self) -> str:

@@ -25,7 +25,8 @@ from scratchnet.nn.params import Params
 class Layer(ABC):
     """A function with a hand-written derivative. A layer without parameters needs only the two passes."""
 
-    _buffers: dict[str, Array]
+    _buffers: dict[str, Array]  # scratch by name
+    _views: dict[str, Array]  # the part of each that was asked for last
 
     @abstractmethod
     def forward(self, x: Array) -> Array:
@@ -52,12 +53,14 @@ class Layer(ABC):
     def _buffer(self, name: str, shape: tuple[int, ...], like: Array) -> Array:
         """Scratch kept between calls: made anew when the batch grows, a view of it for a shorter batch."""
         try:
-            buffer = self._buffers[name]
+            view = self._views[name]
         except (AttributeError, KeyError):
-            buffer = None
+            self.__dict__.setdefault("_buffers", {})
+            self.__dict__.setdefault("_views", {})
         else:
-            if buffer.shape == shape and buffer.dtype is like.dtype and type(buffer) is type(like):
-                return buffer  # every step of a training but the last of an epoch
+            if view.shape == shape and view.dtype is like.dtype and type(view) is type(like):
+                return view  # every step of a training but the last of an epoch
+        buffer = self._buffers.get(name)
         if (
             buffer is None
             or len(buffer) < shape[0]
@@ -65,12 +68,14 @@ class Layer(ABC):
             or buffer.dtype != like.dtype
             or get_xp(buffer) is not get_xp(like)
         ):
-            buffer = get_xp(like).empty(shape, dtype=like.dtype)
-            self.__dict__.setdefault("_buffers", {})[name] = buffer
-        return buffer[: shape[0]]
+            buffer = self._buffers[name] = get_xp(like).empty(shape, dtype=like.dtype)
+        view = self._views[name] = buffer[: shape[0]]
+        return view
 
     def __getstate__(self) -> dict[str, object]:
-        return {k: v for k, v in self.__dict__.items() if k != "_buffers"}  # scratch is not worth pickling
+        return {
+            k: v for k, v in self.__dict__.items() if k not in ("_buffers", "_views")
+        }  # scratch is not worth pickling
 
 
 def join(prefix: str, name: str | int) -> str:
@@ -145,7 +150,11 @@ class ReLU(Activation):
         return self.y
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array:  # (2.2) dx = dy where y > 0, else 0
-        return get_xp(dy).multiply(dy, self.y > 0, out=self._buffer("dx", dy.shape, dy)) if need_dx else None
+        if not need_dx:
+            return None
+        dx = get_xp(dy).greater(self.y, 0, out=self._buffer("dx", dy.shape, dy))  # 1 or 0: no array of booleans between
+        dx *= dy
+        return dx
 
 
 class LeakyReLU(Activation):
@@ -164,9 +173,10 @@ class LeakyReLU(Activation):
     def backward(self, dy: Array, need_dx: bool = True) -> Array:  # (2.2) dx = dy where y > 0, else slope dy
         if not need_dx:
             return None
-        dx = get_xp(dy).multiply(dy, self.y > 0, out=self._buffer("dx", dy.shape, dy))
+        dx = get_xp(dy).greater(self.y, 0, out=self._buffer("dx", dy.shape, dy))
         dx *= 1 - self.slope
-        dx += self.slope * dy
+        dx += self.slope
+        dx *= dy
         return dx
 
     def __repr__(self) -> str:
@@ -211,7 +221,7 @@ class Softplus(Activation):
 
     def forward(self, x: Array) -> Array:
         self.x = x
-        return softplus(x, out=self._buffer("y", x.shape, x))
+        return softplus(x, out=self._buffer("y", x.shape, x), scratch=self._buffer("dx", x.shape, x))
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array:  # (2.5) dx = dy sigmoid(x)
         if not need_dx:
@@ -297,12 +307,12 @@ def sigmoid(x: Array, out: Array | None = None) -> Array:
     return y
 
 
-def softplus(x: Array, out: Array | None = None) -> Array:
-    """log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|)), for x of any size."""
+def softplus(x: Array, out: Array | None = None, scratch: Array | None = None) -> Array:
+    """log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|)), for x of any size; max(x, 0) goes into ``scratch`` if given."""
     xp = get_xp(x)
     y = xp.abs(x, out=out)
     xp.negative(y, out=y)
     xp.exp(y, out=y)
     xp.log1p(y, out=y)
-    y += xp.maximum(x, 0)
+    y += xp.maximum(x, 0, out=scratch)
     return y
