@@ -10,14 +10,17 @@ from __future__ import annotations
 import inspect
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar, Self, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from functools import wraps
+from typing import Any, ClassVar, ParamSpec, Self, TypeVar
 
 import numpy as np
 
 from scratchnet.backend import Array, Module, asarray, backend_module, get_xp, resolve_backend, to_numpy
 
 State = TypeVar("State")
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 
 class NotFittedError(ValueError, AttributeError):
@@ -38,7 +41,7 @@ class Estimator:
     """What every estimator has: parameters by name, a readable repr, validated input.
 
     A subclass lists its parameters in ``__init__`` and stores each under its own name. Its ``fit`` calls
-    ``X = self._check_fit(X)``, its other methods ``X = self._check(X)``.
+    ``X = self._check_fit(X)`` and is :func:`all_or_nothing`; its other methods call ``X = self._check(X)``.
     """
 
     n_features_in_: int
@@ -144,6 +147,26 @@ class Estimator:
     def _xp(self) -> Module:
         """The module of the fitted arrays (its name is stored, because modules do not pickle)."""
         return backend_module(resolve_backend(self._fitted_on))
+
+
+def all_or_nothing(method: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """A method of an estimator that raises leaves the estimator's attributes as they were.
+
+    Stands above what validates for ``fit``, so that a refused fit does not spoil the one before.
+    """
+
+    @wraps(method)
+    def guarded(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        attributes: dict[str, Any] = args[0].__dict__
+        before = dict(attributes)
+        try:
+            return method(*args, **kwargs)
+        except BaseException:
+            attributes.clear()
+            attributes.update(before)
+            raise
+
+    return guarded
 
 
 class TransformerMixin:

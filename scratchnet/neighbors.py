@@ -9,7 +9,7 @@ import numpy as np
 
 from scratchnet import blocks
 from scratchnet.backend import Array, asarray, get_xp, to_numpy
-from scratchnet.base import DataConversionWarning, Estimator, as_scikit_learn_knows, check_integer
+from scratchnet.base import DataConversionWarning, Estimator, all_or_nothing, as_scikit_learn_knows, check_integer
 from scratchnet.distances import DistancesTo
 
 
@@ -78,6 +78,7 @@ class KNeighborsClassifier(Estimator):
         self.n_neighbors = n_neighbors
         self.backend = backend
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any) -> Self:
         """Remember X (n, n_features) and its labels y (n,)."""
         if y is None:

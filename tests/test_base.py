@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
+import pickle
+import warnings
+
 import numpy as np
+import pandas as pd
 import pytest
 
+import scratchnet.autoencoders.latent
+import scratchnet.cluster
+import scratchnet.decomposition
+import scratchnet.manifold
+import scratchnet.neighbors  # noqa: F401  (all estimators)
 from scratchnet.backend import to_numpy
 from scratchnet.base import (
     Estimator,
     NotFittedError,
+    all_or_nothing,
     check_array,
     check_choice,
     check_integer,
@@ -169,3 +180,96 @@ def test_progress_shows_the_last_state_and_asks_for_few(capsys):
     capsys.readouterr()
     assert len(list(progress(iter([1, 2]), total=2, description="quiet", verbose=0))) == 2
     assert capsys.readouterr().err == ""
+
+
+# -- a refit that is refused ------------------------------------------------------------------------------------------
+
+
+def concrete(cls):
+    """The estimators among the subclasses of ``cls``, found without a list that could be forgotten."""
+    found = [] if inspect.isabstract(cls) or not cls.__module__.startswith("scratchnet.") else [cls]
+    return found + [kind for child in cls.__subclasses__() for kind in concrete(child)]
+
+
+ESTIMATORS = [kind for kind in concrete(Estimator) if kind is not Estimator]
+SETTINGS = {  # small and quick, where the defaults are not
+    "VAE": {"epochs": 1, "warm_up": 0},
+    "KMeans": {"n_clusters": 2, "random_state": 0},
+    "GaussianMixture": {"n_components": 2, "random_state": 0},
+    "KNeighborsClassifier": {"n_neighbors": 2},
+    "PCA": {"n_components": 2},
+}
+REFUSED = {  # of an estimator with such a parameter: settings that only the data show to be wrong
+    "n_clusters": 1000,
+    "n_components": 1000,
+    "n_neighbors": 1000,
+    "perplexity": 1000.0,
+    "init": np.zeros((3, 3)),
+    "validation_fraction": 0.001,
+}
+
+
+def small(kind):
+    names = inspect.signature(kind).parameters
+    autoencoder = {"hidden": (), "n_latent": 2, "epochs": 1, "random_state": 0}
+    embedding = {"perplexity": 5.0, "max_iter": 3}
+    settings = (autoencoder if "epochs" in names else embedding if "perplexity" in names else {}) | SETTINGS.get(
+        kind.__name__, {}
+    )
+    return kind(**(settings | ({"k": 1} if "k" in names else {})))
+
+
+def fit(model, X):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # nothing here trains long enough to be good
+        return model.fit(X, np.arange(len(X)) % 2)
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS, ids=lambda kind: kind.__name__)
+def test_a_refused_refit_leaves_the_model_as_it_was(kind, xp, rng):
+    X = rng.random((40, 4)).astype("float32")
+    model = fit(small(kind), X)
+    refused = [name for name in REFUSED if name in model.get_params()]
+    if "perplexity" in refused:
+        refused.remove("n_components")  # an embedding may have more dimensions than points
+    for name in refused:
+        kept = model.get_params()[name]
+        model.set_params(**{name: REFUSED[name]})
+        unchanged_by_refusal(model, rng.random((30, 5)).astype("float32"))
+        model.set_params(**{name: kept})
+    unchanged_by_refusal(model, np.full((30, 5), np.nan))
+    unchanged_by_refusal(model, pd.DataFrame(np.full((30, 2), np.inf), columns=["a", "b"]))
+    for method in ("predict", "transform", "score_samples", "log_density"):
+        if hasattr(kind, method):
+            getattr(model, method)(X, *([np.arange(40) % 2] if kind.__name__ == "ConditionalVAE" else []))
+
+
+def unchanged_by_refusal(model, X):
+    """Every attribute is the very object that it was, and holds what it held."""
+    before, copies = dict(vars(model)), pickle.dumps(model)
+    with pytest.raises((ValueError, TypeError)):
+        fit(model, X)
+    assert vars(model).keys() == before.keys()
+    assert [name for name in before if vars(model)[name] is not before[name]] == []
+    assert pickle.dumps(model) == copies
+
+
+def test_the_list_of_estimators_is_whole():
+    assert {"KMeans", "PCA", "TSNE", "VAE", "ConditionalVAE", "KNeighborsClassifier", "GaussianMixture"} <= {
+        kind.__name__ for kind in ESTIMATORS
+    }
+
+
+def test_an_interrupted_fit_is_undone_too():
+    class Interrupted(Mean):
+        @all_or_nothing
+        def fit(self, X, y=None):
+            super().fit(X)
+            raise KeyboardInterrupt
+
+    model = Interrupted()
+    Mean.fit(model, np.ones((2, 2)))
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(np.zeros((2, 3)))
+    assert model.n_features_in_ == 2
+    np.testing.assert_array_equal(model.mean_, [1, 1])

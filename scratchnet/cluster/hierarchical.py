@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from scratchnet.backend import Array, asarray, to_numpy
-from scratchnet.base import Estimator, check_choice, check_integer, check_number, progress
+from scratchnet.base import Estimator, all_or_nothing, check_choice, check_integer, check_number, progress
 from scratchnet.cluster.linkage import (
     Merge,
     condensed_distances,
@@ -97,6 +97,7 @@ class AgglomerativeClustering(Estimator):
         """Fit like :meth:`fit`, yielding every :class:`Merge`, in the order in which they are found: not by height."""
         yield from self._merges(self._check_data(X))
 
+    @all_or_nothing
     def _check_data(self, X: Any) -> Array:
         check_choice(self.linkage, "linkage", LINKAGES)
         X = self._check_fit(X)

@@ -15,6 +15,7 @@ from scratchnet.backend import Array, RandomState, Rng, get_xp
 from scratchnet.base import (
     Estimator,
     TransformerMixin,
+    all_or_nothing,
     check_array,
     check_choice,
     check_integer,
@@ -155,13 +156,8 @@ class KMeans(TransformerMixin, Estimator):
         Attributes are those of the best run that has ended. A loop that is left early (``break``, or ``close()`` of the
         generator) counts the centres of the last state as a run: the estimator is fitted.
         """
-        X, weight, start = self._check_data(X, sample_weight)
+        X, weight, start, geometry, lloyd = self._prepare(X, sample_weight)
         xp, rng = get_xp(X), Rng(self.random_state, get_xp(X))
-        geometry = _METRICS[self.metric][0].around(X, weight)
-        with np.errstate(over="ignore", invalid="ignore"):
-            lloyd = _lloyd(X, weight, self.n_clusters, geometry, self.metric)
-        if not np.isfinite(lloyd.total):
-            raise ValueError("X spans so large a range that squared distances overflow; scale it down first")
         self.inertia_ = np.inf
         state: LloydState | None = None
         try:
@@ -233,8 +229,18 @@ class KMeans(TransformerMixin, Estimator):
         X = self._check(X)
         return -_assign(X, _check_weight(sample_weight, X), self.cluster_centers_, self.metric)[1]
 
+    @all_or_nothing
+    def _prepare(self, X: Any, sample_weight: Any) -> tuple[Array, Array | None, Array | None, Euclidean, Lloyd]:
+        """Everything checked, on the backend: X, weights or None, starting centres or None, geometry, descent."""
+        X, weight, start = self._check_data(X, sample_weight)
+        geometry = _METRICS[self.metric][0].around(X, weight)
+        with np.errstate(over="ignore", invalid="ignore"):
+            lloyd = _lloyd(X, weight, self.n_clusters, geometry, self.metric)
+        if not np.isfinite(lloyd.total):
+            raise ValueError("X spans so large a range that squared distances overflow; scale it down first")
+        return X, weight, start, geometry, lloyd
+
     def _check_data(self, X: Any, sample_weight: Any) -> tuple[Array, Array | None, Array | None]:
-        """Parameters checked; X, weights or None, starting centres or None, all on the backend."""
         k = check_integer(self.n_clusters, "n_clusters")
         check_integer(self.n_init, "n_init")
         check_integer(self.max_iter, "max_iter")

@@ -12,7 +12,7 @@ import numpy as np
 
 from scratchnet import blocks
 from scratchnet.backend import Array, get_xp
-from scratchnet.base import Estimator, TransformerMixin, check_integer, check_number
+from scratchnet.base import Estimator, TransformerMixin, all_or_nothing, check_integer, check_number
 
 
 class PCA(TransformerMixin, Estimator):
@@ -75,6 +75,7 @@ class PCA(TransformerMixin, Estimator):
         self.whiten = whiten
         self.backend = backend
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any = None) -> Self:
         """Find mean, components and variances of X (n_samples, n_features)."""
         X = self._check_fit(X)
@@ -93,6 +94,7 @@ class PCA(TransformerMixin, Estimator):
             vectors = xp.linalg.qr(rows.T @ left[:, ::-1])[0]
         return self._keep(n, mean, values[::-1], vectors, X.dtype)
 
+    @all_or_nothing
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Take in the next rows X (n, n_features): afterwards this is the PCA of all rows so far, exactly.
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from scratchnet import blocks
 from scratchnet.backend import Array, RandomState, Rng, asarray, get_xp
-from scratchnet.base import Estimator, check_array, check_choice, check_integer, check_number, progress
+from scratchnet.base import Estimator, all_or_nothing, check_array, check_choice, check_integer, check_number, progress
 from scratchnet.decomposition import PCA
 from scratchnet.distances import squared_differences
 from scratchnet.manifold.affinities import METRICS, Affinities, affinities, affinities_to, search_memory
@@ -148,11 +148,28 @@ class NeighbourEmbedding(Estimator, ABC):
         >>> X = np.random.default_rng(0).standard_normal((40, 5))
         >>> history = [state.kl for state in TSNE(perplexity=9).steps(X) if state.iteration % 50 == 0]
         """
+        kl_every, descent, history = self.kl_every, self._prepare(X), dict[int, float]()
+        self._state = None
+        try:
+            for state in descent:
+                self.embedding_, self.n_iter_, self.kl_history_ = state.embedding, state.iteration, history
+                self._state = state
+                if state.iteration % kl_every == 0:
+                    history[state.iteration] = state.kl
+                yield state
+        finally:
+            if self._state is not None:
+                history[self.n_iter_] = self._kl = self._state.kl
+                self._state = None  # and with it P
+
+    @all_or_nothing
+    def _prepare(self, X: Any) -> Iterator[EmbeddingState]:
+        """The descent that ``steps`` runs, after everything is checked and the affinities are known."""
         k = check_integer(self.n_components, "n_components")
         exaggeration = check_number(self.early_exaggeration, "early_exaggeration", minimum=1.0)
         max_iter = check_integer(self.max_iter, "max_iter", minimum=0)
         perplexity = check_number(self.perplexity, "perplexity")
-        kl_every = check_integer(self.kl_every, "kl_every")
+        check_integer(self.kl_every, "kl_every")
         min_grad_norm = check_number(self.min_grad_norm, "min_grad_norm", minimum=0.0)
         check_choice(self.metric, "metric", METRICS)
         kernel, jitter = self._kernel(), check_number(getattr(self, "jitter", 0.0), "jitter", minimum=0.0)
@@ -170,7 +187,7 @@ class NeighbourEmbedding(Estimator, ABC):
         if self.verbose:
             scale = f" = {self._rate}" if self.learning_rate == "auto" else ""
             print(f"{self.affinities_.report()}\nlearning rate {self.learning_rate_:g}{scale}")
-        descent = descend(
+        return descend(
             self._objective(kernel),
             Y,
             learning_rate=self.learning_rate_,
@@ -180,19 +197,6 @@ class NeighbourEmbedding(Estimator, ABC):
             jitter=jitter,
             rng=rng.host,
         )
-        history: dict[int, float] = {}
-        self._state = None
-        try:
-            for state in descent:
-                self.embedding_, self.n_iter_, self.kl_history_ = state.embedding, state.iteration, history
-                self._state = state
-                if state.iteration % kl_every == 0:
-                    history[state.iteration] = state.kl
-                yield state
-        finally:
-            if self._state is not None:
-                history[self.n_iter_] = self._kl = self._state.kl
-                self._state = None  # and with it P
 
     def _objective(self, kernel: Kernel) -> Objective:
         found, n = self.affinities_, len(self.affinities_)

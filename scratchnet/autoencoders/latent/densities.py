@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from scratchnet.backend import Array, RandomState, Rng, get_xp
-from scratchnet.base import Estimator, check_choice, check_integer, check_number
+from scratchnet.base import Estimator, all_or_nothing, check_choice, check_integer, check_number
 from scratchnet.cluster import KMeans
 
 
@@ -33,6 +33,7 @@ class GaussianDensity(Estimator):
     def __init__(self, covariance: str = "full") -> None:
         self.covariance = covariance
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any = None) -> Self:
         """mean and covariance (divided by n) of codes X (n, n_latent)."""
         check_choice(self.covariance, "covariance", ("full", "diagonal"))
@@ -104,6 +105,7 @@ class GaussianMixture(Estimator):
         self.regularization = regularization
         self.random_state = random_state
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any = None) -> Self:
         """Fit to codes X (n, n_latent)."""
         k = check_integer(self.n_components, "n_components")
