@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -193,6 +194,24 @@ def current_backend() -> str:
 def backend_module(name: str | None = None) -> Module:
     """The array module of the backend ``name``, by default the current one."""
     return _loaded[resolve_backend(name if name is not None else current_backend())]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Kernels
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def runs_kernels(a: Array) -> bool:
+    """Whether the CUDA kernels of :mod:`scratchnet.kernels` run on ``a``: on CuPy arrays, not on doubles of them."""
+    xp = get_xp(a)
+    return xp is not np and hasattr(xp, "RawKernel")
+
+
+@cache
+def raw_kernel(xp: Module, source: str, name: str, options: tuple[str, ...]) -> Callable[..., None]:
+    """The function ``name`` of a CUDA ``source``: ``kernel(grid, block, args)``. Compiled when it is first launched;
+    CuPy keeps what it has compiled on disk."""
+    return xp.RawKernel(source, name, options)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

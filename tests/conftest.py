@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
 
 import scratchnet as sn
-from scratchnet import testing  # noqa: F401  (makes the strict double known as a backend)
-from scratchnet.backend import backend_module
+from scratchnet.backend import BackendError, backend_module, resolve_backend
+from scratchnet.testing import kernels_on_cpu  # (which makes the strict double known as a backend)
 
 BACKENDS = os.environ.get("SCRATCHNET_TEST_BACKENDS", "numpy,strict").split(",")
+"""numpy, strict, cupy, or kernels: the strict double with the CUDA kernels compiled for the CPU."""
+
+
+def pytest_configure():
+    """A backend that was asked for and cannot work is an error: a green run would claim what nobody has tested."""
+    for name in BACKENDS:
+        try:
+            resolve_backend("strict" if name == "kernels" else name)
+        except (BackendError, ValueError) as error:
+            raise pytest.UsageError(f"SCRATCHNET_TEST_BACKENDS asks for {name!r}: {error}") from None
 
 
 @pytest.fixture(params=BACKENDS)
 def xp(request):
     """The array module under test; inside the test it is the current backend."""
-    with sn.using(request.param):
+    with ExitStack() as stack:
+        if request.param == "kernels":
+            stack.enter_context(kernels_on_cpu())
+        stack.enter_context(sn.using("strict" if request.param == "kernels" else request.param))
         yield backend_module()
 
 

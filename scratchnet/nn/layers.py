@@ -17,7 +17,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from itertools import pairwise
 
-from scratchnet.backend import Array, Rng, get_xp
+from scratchnet.backend import Array, Rng, get_xp, runs_kernels
+from scratchnet.kernels import bias_relu as fused
+from scratchnet.kernels import twin
 from scratchnet.nn.initializers import Initializer, he_normal, zeros
 from scratchnet.nn.params import Params
 
@@ -105,13 +107,17 @@ class Dense(Layer):
         self.b, self.db = params.views[join(prefix, "b")]
 
     def forward(self, x: Array) -> Array:
+        y = self.product(x)
+        y += self.b
+        return y
+
+    def product(self, x: Array) -> Array:
+        """x W, for a forward pass that adds b itself."""
         xp = get_xp(x)
         if self.W is None or x.ndim != 2 or x.shape[1] != self.n_in or x.dtype != self.W.dtype:
             self._complain(x)
         self.x = x
-        y = xp.dot(x, self.W, out=self._buffer("y", (len(x), self.n_out), x))  # half of matmul's overhead
-        y += self.b
-        return y
+        return xp.dot(x, self.W, out=self._buffer("y", (len(x), self.n_out), x))  # half of matmul's overhead
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array:  # (2.1) dW = x'dy, db = sum_B dy, dx = dy W'
         xp = get_xp(dy)
@@ -150,11 +156,7 @@ class ReLU(Activation):
         return self.y
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array:  # (2.2) dx = dy where y > 0, else 0
-        if not need_dx:
-            return None
-        dx = get_xp(dy).greater(self.y, 0, out=self._buffer("dx", dy.shape, dy))  # 1 or 0: no array of booleans between
-        dx *= dy
-        return dx
+        return relu_grad(dy, self.y, self._buffer("dx", dy.shape, dy)) if need_dx else None
 
 
 class LeakyReLU(Activation):
@@ -269,6 +271,7 @@ class Sequential(Layer):
             if isinstance(a, Dense) and isinstance(b, Dense) and a.n_out != b.n_in:
                 raise ValueError(f"{a!r} at {i} is followed by {b!r} at {j}: the widths {a.n_out} and {b.n_in} differ")
         self.layers = list(layers)
+        self._forward = _join_dense_and_relu(self.layers)
 
     def declare(self, params: Params, prefix: str) -> None:
         for i, layer in enumerate(self.layers):
@@ -279,7 +282,7 @@ class Sequential(Layer):
             layer.bind(params, join(prefix, i))
 
     def forward(self, x: Array) -> Array:  # f_n(... f_1(x))
-        for layer in self.layers:
+        for layer in self._forward if runs_kernels(x) else self.layers:
             x = layer.forward(x)
         return x
 
@@ -295,6 +298,45 @@ class Sequential(Layer):
 def _leaves(layer: Layer) -> list[Layer]:
     """The layers inside nested Sequentials."""
     return [leaf for part in layer.layers for leaf in _leaves(part)] if isinstance(layer, Sequential) else [layer]
+
+
+class _DenseReLU:
+    """The forward pass of a Dense and the ReLU behind it, with bias and maximum in one; each goes back by itself."""
+
+    def __init__(self, dense: Dense, relu: ReLU) -> None:
+        self.dense, self.relu = dense, relu
+
+    def forward(self, x: Array) -> Array:
+        x = self.dense.product(x)
+        self.relu.y = bias_relu(x, self.dense.b, self.relu._buffer("y", x.shape, x))
+        return self.relu.y
+
+
+def _join_dense_and_relu(layers: list[Layer]) -> list[Layer | _DenseReLU]:
+    joined: list[Layer | _DenseReLU] = []
+    for layer in layers:
+        before = joined[-1] if joined else None
+        if type(layer) is ReLU and type(before) is Dense:
+            joined[-1] = _DenseReLU(before, layer)
+        else:
+            joined.append(layer)
+    return joined
+
+
+@twin(fused.forward)
+def bias_relu(x: Array, b: Array, out: Array) -> Array:
+    """max(x + b, 0) into ``out``."""
+    xp = get_xp(x)
+    xp.add(x, b, out=out)
+    return xp.maximum(out, 0, out=out)
+
+
+@twin(fused.backward)
+def relu_grad(dy: Array, y: Array, out: Array) -> Array:
+    """(2.2)  dy where y > 0, else 0, into ``out``."""
+    get_xp(dy).greater(y, 0, out=out)  # 1 or 0: no array of booleans between
+    out *= dy
+    return out
 
 
 def sigmoid(x: Array, out: Array | None = None) -> Array:

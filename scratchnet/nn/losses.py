@@ -16,6 +16,7 @@ from __future__ import annotations
 from math import exp, log, pi
 
 from scratchnet.backend import Array, Module, get_xp
+from scratchnet.kernels import sigmoid_bce, twin
 from scratchnet.nn.layers import sigmoid, softplus
 
 
@@ -99,17 +100,27 @@ def bce_with_logits(prediction: Array, target: Array) -> Array:
 def bce_with_logits_rows(prediction: Array, target: Array) -> Array:
     """:func:`bce_with_logits` of each sample, (B,)."""
     _pair(prediction, target)
-    value = softplus(prediction)
-    value -= target * prediction
+    return _bce_rows(prediction, target)
+
+
+@twin(sigmoid_bce.rows)
+def _bce_rows(logits: Array, target: Array) -> Array:
+    value = softplus(logits)
+    value -= target * logits
     return value.sum(axis=1)
 
 
 def bce_with_logits_grad(prediction: Array, target: Array, out: Array | None = None) -> Array:
     """(3.4)  (sigmoid(l) - t) / B."""
     _pair(prediction, target)
-    out = sigmoid(prediction, out=out)
+    return _bce_grad(prediction, target, out)
+
+
+@twin(sigmoid_bce.gradient)
+def _bce_grad(logits: Array, target: Array, out: Array | None) -> Array:
+    out = sigmoid(logits, out=out)
     out -= target
-    out *= 1 / len(prediction)
+    out *= 1 / len(logits)
     return out
 
 

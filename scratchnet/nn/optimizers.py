@@ -7,7 +7,8 @@ from math import sqrt
 
 import numpy as np
 
-from scratchnet.backend import get_xp
+from scratchnet.backend import Array, get_xp
+from scratchnet.kernels import adam, twin
 from scratchnet.nn.params import Params
 
 _BLOCK = 1 << 16  # entries of theta that stay in a core's cache through all passes of an update
@@ -82,20 +83,28 @@ class Adam(Optimizer):
         self.beta1, self.beta2, self.eps, self.t = beta1, beta2, eps, 0
 
     def step(self) -> None:
-        xp = get_xp(self.params.theta)
         self.t += 1
         # (9.2) the moments are kept without their factors 1 - b1 and 1 - b2: two passes less; the two scalars have them
         correction = sqrt((1 - self.beta2**self.t) / (1 - self.beta2))
         rate = self.learning_rate * correction * (1 - self.beta1) / (1 - self.beta1**self.t)
         eps = self.eps * correction
-        for tmp, theta, g, m, v in self._blocks:
-            m *= self.beta1
-            m += g
-            xp.multiply(g, g, out=tmp)
-            v *= self.beta2
-            v += tmp
-            xp.sqrt(v, out=tmp)
-            tmp += eps
-            xp.divide(m, tmp, out=tmp)
-            tmp *= rate
-            theta -= tmp
+        for tmp, theta, grad, m, v in self._blocks:
+            adam_update(theta, grad, m, v, tmp, self.beta1, self.beta2, rate, eps)
+
+
+@twin(adam.update)
+def adam_update(
+    theta: Array, grad: Array, m: Array, v: Array, tmp: Array, beta1: float, beta2: float, rate: float, eps: float
+) -> None:
+    """(9.2)  m <- b1 m + g,   v <- b2 v + g^2,   theta <- theta - rate m / (sqrt(v) + eps), in place."""
+    xp = get_xp(theta)
+    m *= beta1
+    m += grad
+    xp.multiply(grad, grad, out=tmp)
+    v *= beta2
+    v += tmp
+    xp.sqrt(v, out=tmp)
+    tmp += eps
+    xp.divide(m, tmp, out=tmp)
+    tmp *= rate
+    theta -= tmp

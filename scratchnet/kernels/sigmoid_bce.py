@@ -1,0 +1,58 @@
+"""Cross-entropy of logits: its value row by row and its gradient, both from one reading of logits and targets.
+
+The formulas are ``bce_with_logits_rows`` and ``bce_with_logits_grad`` of :mod:`scratchnet.nn.losses`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scratchnet.backend import Array, get_xp
+from scratchnet.kernels import NULL, REDUCE, Kernel, plain
+
+SIGMOID_BCE = Kernel(
+    "sigmoid_bce",
+    REDUCE
+    + r"""
+// Block b has row b. Its threads go through the row side by side, blockDim.x entries at a time: coalesced.
+// rows and grad are what is wanted: either may be missing (a null pointer).
+extern "C" __global__ void sigmoid_bce(const REAL* logits, const REAL* target, REAL* rows, REAL* grad,
+                                       REAL scale, long long width) {
+    long long start = blockIdx.x * width;
+    REAL sum = 0;
+    for (long long j = threadIdx.x; j < width; j += blockDim.x) {
+        REAL l = logits[start + j], t = target[start + j];
+        if (rows) sum += (l > 0 ? l : (REAL)0) + log1p(exp(-fabs(l))) - t * l;  // softplus(l) - t l
+        if (grad) grad[start + j] = (((REAL)0.5 * (1 + tanh((REAL)0.5 * l))) - t) * scale;  // (sigmoid(l) - t) / B
+    }
+    if (rows) {  // the same for all threads of the block, so all of them come to block_sum
+        sum = block_sum(sum);
+        if (threadIdx.x == 0) rows[blockIdx.x] = sum;
+    }
+}
+""",
+)
+_THREADS = 128
+
+
+def rows(logits: Array, target: Array) -> Array:
+    """-log p of each row, (B,)."""
+    found = get_xp(logits).empty(len(logits), dtype=logits.dtype)
+    _launch(logits, target, found, NULL)
+    return found
+
+
+def gradient(logits: Array, target: Array, out: Array | None) -> Array:
+    """(sigmoid(l) - t) / B into ``out``, which may be ``logits``: a thread reads an entry before it writes it."""
+    if out is not None and not out.flags.c_contiguous:
+        out[...] = gradient(logits, target, None)
+        return out
+    out = get_xp(logits).empty_like(logits, order="C") if out is None else out
+    _launch(logits, target, NULL, out)
+    return out
+
+
+def _launch(logits: Array, target: Array, rows: Array, grad: Array) -> None:
+    (B, d), dtype = logits.shape, logits.dtype
+    logits, target = plain(logits, dtype), plain(target, dtype)
+    SIGMOID_BCE.launch(dtype, B, _THREADS, logits, target, rows, grad, dtype.type(1 / B), np.int64(d))

@@ -1,0 +1,167 @@
+// Just enough of CUDA's C++ to run the kernels of scratchnet/kernels on a CPU, for tests: tiny launches only.
+//
+// Blocks run one after the other. The threads of a block are fibers: each runs until it ends or has to wait, for the
+// block (__syncthreads) or for its warp (__syncwarp, shuffles). A thread that waits for one that has ended, or for one
+// that waits elsewhere, is an error here: on a GPU it would be undefined. Threads can be run in ascending or descending
+// order: where results differ, somebody reads what nobody made him wait for.
+#pragma once
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#define __global__
+#define __device__ static inline
+#define __forceinline__
+#define __restrict__
+#define __shared__ static  // one block at a time, and all of its fibers on one thread: what is static is theirs
+#define __launch_bounds__(...)
+
+struct dim3 { unsigned x = 1, y = 1, z = 1; };
+
+namespace emulator {
+
+constexpr size_t STACK = 64 << 10;
+enum State { ENDED, READY, AT_BLOCK, AT_WARP };
+
+struct Fiber {
+    ucontext_t context;
+    std::vector<char> stack = std::vector<char>(STACK);
+    State state = ENDED;
+};
+
+static ucontext_t scheduler;
+static std::vector<Fiber> fibers;
+static unsigned now;                           // the thread that runs
+static char handed[2][1024][sizeof(double)];   // what threads hand each other; two, taken in turns: see exchange
+static unsigned turn[1024];
+static void (*body)(void*);
+static void* body_arguments;
+static const char* error;
+
+inline void wait(State what) {
+    fibers[now].state = what;
+    swapcontext(&fibers[now].context, &scheduler);
+}
+
+inline void start() {
+    body(body_arguments);
+    fibers[now].state = ENDED;
+    swapcontext(&fibers[now].context, &scheduler);
+}
+
+// Lets threads first .. last - 1 go on if all of them wait for the same. Returns whether it did.
+inline bool release(unsigned first, unsigned last, State what) {
+    for (unsigned t = first; t < last; ++t)
+        if (fibers[t].state != what) return false;
+    for (unsigned t = first; t < last; ++t) fibers[t].state = READY;
+    return true;
+}
+
+inline bool run_block(unsigned threads, bool descending) {
+    for (unsigned t = 0; t < threads; ++t) {
+        Fiber& f = fibers[t];
+        getcontext(&f.context);
+        f.context.uc_stack.ss_sp = f.stack.data();
+        f.context.uc_stack.ss_size = STACK;
+        f.context.uc_link = nullptr;
+        makecontext(&f.context, start, 0);
+        f.state = READY;
+        turn[t] = 0;
+    }
+    for (;;) {
+        bool alive = false, moved = false;
+        for (unsigned i = 0; i < threads; ++i) {
+            now = descending ? threads - 1 - i : i;
+            if (fibers[now].state == READY) {
+                swapcontext(&scheduler, &fibers[now].context);
+                moved = true;
+            }
+            alive |= fibers[now].state != ENDED;
+        }
+        if (!alive) return true;
+        for (unsigned first = 0; first < threads; first += 32)
+            moved |= release(first, first + 32 < threads ? first + 32 : threads, AT_WARP);
+        moved |= release(0, threads, AT_BLOCK);
+        if (!moved) {
+            error = "threads wait for others that have ended or wait elsewhere";
+            return false;
+        }
+    }
+}
+
+}  // namespace emulator
+
+static dim3 gridDim, blockDim, blockIdx;
+struct Thread { operator dim3() const { return {emulator::now, 0, 0}; } };
+#define threadIdx (dim3{emulator::now, 0, 0})
+
+inline void __syncthreads() { emulator::wait(emulator::AT_BLOCK); }
+inline void __syncwarp(unsigned = 0xffffffffu) { emulator::wait(emulator::AT_WARP); }
+
+// Every thread of the warp hands over x and gets that of lane ``from``. The next exchange uses the other half of
+// ``handed``: nobody can be two exchanges ahead, so what a slow thread still has to read is not written over.
+template <class T> T exchange(T x, unsigned from) {
+    using namespace emulator;
+    unsigned half = turn[now]++ % 2;
+    memcpy(handed[half][now], &x, sizeof x);
+    wait(AT_WARP);
+    memcpy(&x, handed[half][now / 32 * 32 + from], sizeof x);
+    return x;
+}
+template <class T> T __shfl_sync(unsigned, T x, int lane) { return exchange(x, unsigned(lane) % 32); }
+template <class T> T __shfl_xor_sync(unsigned, T x, int mask) { return exchange(x, (emulator::now % 32) ^ mask); }
+template <class T> T __shfl_down_sync(unsigned, T x, int away) {
+    unsigned lane = emulator::now % 32;
+    return exchange(x, lane + away < 32 ? lane + away : lane);
+}
+template <class T> T atomicAdd(T* at, T x) {
+    T before = *at;
+    *at += x;
+    return before;
+}
+inline float __fdividef(float a, float b) { return a / b; }
+template <class T> T min(T a, T b) { return b < a ? b : a; }
+template <class T> T max(T a, T b) { return a < b ? b : a; }
+
+namespace emulator {
+
+// A parameter's kind as the test compares it with what was passed: p(ointer), i(nteger) or f(loat), and its bytes.
+template <class T> std::string kind() {
+    return (std::is_pointer_v<T> ? "p" : std::is_floating_point_v<T> ? "f" : "i") + std::to_string(sizeof(T)) + " ";
+}
+
+template <class... A> std::string signature(void (*)(A...)) { return (kind<A>() + ... + std::string()); }
+
+// kernel<<<blocks, threads>>>(*arguments...); a null pointer, or what went wrong.
+template <class... A>
+const char* launch(void (*kernel)(A...), unsigned blocks, unsigned threads, void** arguments, bool descending) {
+    using Values = std::tuple<A...>;
+    struct Call {
+        void (*kernel)(A...);
+        Values values;
+    } call{kernel, {}};
+    [&]<size_t... I>(std::index_sequence<I...>) {
+        ((std::get<I>(call.values) = *static_cast<std::tuple_element_t<I, Values>*>(arguments[I])), ...);
+    }(std::index_sequence_for<A...>());
+    body = [](void* p) { std::apply(static_cast<Call*>(p)->kernel, static_cast<Call*>(p)->values); };
+    body_arguments = &call;
+    if (fibers.size() < threads) fibers = std::vector<Fiber>(threads);
+    gridDim.x = blocks;
+    blockDim.x = threads;
+    error = nullptr;
+    for (unsigned b = 0; b < blocks; ++b) {
+        blockIdx.x = descending ? blocks - 1 - b : b;
+        if (!run_block(threads, descending)) return error;
+    }
+    return nullptr;
+}
+
+}  // namespace emulator

@@ -1,0 +1,254 @@
+"""CUDA kernels without a GPU: compiled by nvcc where there is one; run on the CPU, and compared with their twins.
+
+What this shows: the arithmetic, the launches, the indexing at odd sizes, who waits for whom. What it does not: speed, a
+GPU's own rounding, and anything that only real parallelism brings out.
+"""
+
+from __future__ import annotations
+
+import inspect
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+import scratchnet as sn
+from scratchnet import kernels
+from scratchnet.backend import asarray, raw_kernel, runs_kernels, to_numpy
+from scratchnet.nn import gaussian, layers, losses, optimizers
+from scratchnet.nn.divergences import kl_normal_entries
+from scratchnet.testing import kernels_on_cpu, no_host_sync, strict
+from scratchnet.testing.emulator import every_variant, translation_unit
+
+TWINS = {
+    "adam": optimizers.adam_update,
+    "bce rows": losses._bce_rows,
+    "bce gradient": losses._bce_grad,
+    "sample": gaussian.reparameterize,
+    "sample gradient": gaussian.reparameterize_grad,
+    "bias relu": layers.bias_relu,
+    "relu gradient": layers.relu_grad,
+}
+SIZES = [(1, 1), (1, 33), (2, 3), (3, 2), (5, 31), (37, 129), (130, 20)]
+TOLERANCE = {"float32": 4e-6, "float64": 1e-13}  # of one entry: a few roundings
+
+
+@pytest.fixture(params=["ascending", "descending"])
+def on_cpu(request):
+    """The strict double with kernels; the current backend. Threads run in either order."""
+    if shutil.which("g++") is None:
+        pytest.skip("g++ was not found: kernels cannot be compiled for the CPU")
+    with kernels_on_cpu(descending=request.param == "descending"), sn.using("strict"):
+        yield strict
+
+
+def arguments(name, B, d, dtype):
+    """Named arguments for a twin, NumPy arrays and numbers, with values from ordinary to extreme."""
+    rng = np.random.default_rng(B * 1000 + d)
+
+    def normal(*shape, scale=1.0):
+        return (scale * rng.standard_normal(shape)).astype(dtype)
+
+    n = B * d
+    wide = normal(B, d, scale=3)
+    wide.flat[:: max(n // 3, 1)] = 1000  # logits of any size
+    x, new = normal(B, d), np.empty((B, d), dtype)
+    theta, grad, m, v = normal(4, n)
+    return {
+        "adam": (theta, grad, m, v**2, new.ravel(), 0.9, 0.999, 1e-2, 1e-8),
+        "bce rows": (wide, rng.random((B, d)).astype(dtype)),
+        "bce gradient": (wide, rng.random((B, d)).astype(dtype), new),
+        "sample": (normal(B, 2 * d), x, new, new.copy()),
+        "sample gradient": (x, normal(B, 2 * d), normal(B, d), normal(B, d) ** 2, 0.7, np.empty((B, 2 * d), dtype)),
+        "bias relu": (x, normal(d), new),
+        "relu gradient": (x, np.maximum(normal(B, d), 0), new),
+    }[name]
+
+
+def both(twin, args):
+    """What formula and kernel return or write: two lists of NumPy arrays."""
+    results = []
+    for function, move in ((twin.formula, np.copy), (twin, asarray)):
+        moved = [move(a) if isinstance(a, np.ndarray) else a for a in args]
+        returned = function(*moved)
+        results.append([to_numpy(a) for a in (returned, *moved) if a is not None and not isinstance(a, float)])
+    return results
+
+
+@pytest.mark.parametrize(("B", "d"), SIZES)
+@pytest.mark.parametrize("name", TWINS)
+def test_kernel_and_formula_agree(on_cpu, name, B, d, dtype):
+    twin = TWINS[name]
+    expected, got = both(twin, arguments(name, B, d, dtype))
+    if name == "sample":  # the kernel returns the KL as well
+        mu, logvar = np.split(arguments(name, B, d, dtype)[0], 2, axis=1)
+        expected = [kl_normal_entries(mu, logvar).sum(axis=1), *expected]
+    if name == "adam":
+        del expected[4], got[4]  # scratch
+    assert len(expected) == len(got)
+    for a, b in zip(expected, got, strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(b, a, rtol=TOLERANCE[dtype] * d**0.5, atol=TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_twins_take_the_same_arguments(name):
+    formula, kernel = (inspect.signature(f) for f in (TWINS[name].formula, TWINS[name].kernel))
+    assert [p.default for p in formula.parameters.values()] == [p.default for p in kernel.parameters.values()]
+    assert len(formula.parameters) == len(kernel.parameters)
+
+
+def test_only_device_arrays_go_to_kernels(on_cpu):
+    assert runs_kernels(strict.zeros(1))
+    assert not runs_kernels(np.zeros(1))
+
+
+def test_the_double_runs_formulas_otherwise():
+    assert not runs_kernels(strict.zeros(1))
+
+
+# -- what the library makes of them -----------------------------------------------------------------------------------
+
+
+def test_nan_and_infinity_survive(on_cpu):
+    """Training notices a NaN only if it arrives; logits of 1000 are no reason for one."""
+    x = asarray(np.array([[np.nan, -np.inf, np.inf, -1000.0, 1000.0]]))
+    y = to_numpy(layers.bias_relu(x, strict.zeros(5), strict.empty((1, 5))))
+    np.testing.assert_array_equal(y, [[np.nan, 0, np.inf, 0, 1000]])
+    assert np.isnan(to_numpy(losses._bce_rows(x, strict.zeros((1, 5))))).all()
+    extreme = asarray(np.array([[-1000.0, 1000.0]]))
+    np.testing.assert_array_equal(to_numpy(losses._bce_rows(extreme, asarray(np.array([[0.0, 1.0]])))), [0])
+    np.testing.assert_array_equal(to_numpy(losses._bce_rows(extreme, asarray(np.array([[1.0, 0.0]])))), [2000])
+
+
+def test_bce_gradient_in_place_and_into_strided_memory(on_cpu, rng):
+    logits, target = rng.standard_normal((5, 7)), rng.random((5, 7))
+    expected = losses.bce_with_logits_grad(logits, target)
+    there = asarray(logits.copy())
+    assert losses.bce_with_logits_grad(there, asarray(target), out=there) is there
+    np.testing.assert_allclose(to_numpy(there), expected, atol=1e-15)
+    wide = strict.zeros((5, 14))
+    losses.bce_with_logits_grad(asarray(logits), asarray(target), out=wide[:, ::2])
+    np.testing.assert_allclose(to_numpy(wide[:, ::2]), expected, atol=1e-15)
+    assert not to_numpy(wide[:, 1::2]).any()
+    no_copy = losses.bce_with_logits_grad(asarray(logits)[::2], asarray(target)[::2])  # strided input
+    np.testing.assert_allclose(to_numpy(no_copy), expected[::2] * 5 / 3, atol=1e-15)
+
+
+def test_a_weight_for_each_latent(on_cpu, rng):
+    """Free bits switch the KL's share off latent by latent."""
+    dz, h, eps, sigma = rng.standard_normal((4, 3)), rng.standard_normal((4, 6)), *rng.random((2, 4, 3))
+    beta = np.array([0.0, 1.0, 0.5])
+    expected, got = both(gaussian.reparameterize_grad, (dz, h, eps, sigma, beta, np.empty((4, 6))))
+    np.testing.assert_allclose(got[-1], expected[-1], atol=1e-14)
+
+
+def test_inputs_are_not_written_to(on_cpu):
+    """A launch that writes into a read-only array is an error of the emulator."""
+    for name, written in (("bce rows", ()), ("bce gradient", (2,)), ("sample", (2, 3)), ("sample gradient", (5,))):
+        args = [asarray(a) if isinstance(a, np.ndarray) else a for a in arguments(name, 5, 31, "float64")]
+        for i, a in enumerate(args):
+            if i not in written and not isinstance(a, float):
+                a._a.setflags(write=False)
+        TWINS[name](*args)
+
+
+# -- compilers --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_90"])
+def test_nvcc_compiles_all_without_a_warning(architecture, tmp_path):
+    nvcc = shutil.which("nvcc")
+    if nvcc is None:
+        pytest.skip("nvcc, the CUDA compiler, was not found")
+    source = tmp_path / "kernels.cu"
+    source.write_text(translation_unit(every_variant()))
+    options = ["-cubin", "-arch", architecture, "-std=c++17", "-Werror", "all-warnings", "-Xptxas", "-warn-spills"]
+    done = subprocess.run([nvcc, *options, source, "-o", tmp_path / "out"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+
+
+def test_every_kernel_is_compiled():
+    names = {name for _, name, _ in every_variant()}
+    assert names >= {"adam", "sigmoid_bce", "gaussian_sample", "gaussian_sample_grad", "bias_relu", "relu_grad"}
+
+
+# -- the emulator must refuse what would be undefined on a GPU ---------------------------------------------------------
+
+
+WRONG = r"""
+extern "C" __global__ void behind(float* a) { a[threadIdx.x] = 1; }
+extern "C" __global__ void before(float* a) { a[-1] = 1; }
+extern "C" __global__ void wants_int(float* a, int n) { a[0] = n; }
+extern "C" __global__ void some_wait(float* a) { if (threadIdx.x < 7) __syncthreads(); a[0] = 0; }
+extern "C" __global__ void some_shuffle(float* a) { if (threadIdx.x) a[0] = __shfl_xor_sync(0xffffffffu, a[0], 1); }
+extern "C" __global__ void read_behind(float* a) { if (threadIdx.x == 0) a[0] = a[5]; }
+extern "C" __global__ void two(float* a, float* b) { a[0] = b[0]; }
+extern "C" __global__ void mirror(double* a) {
+    __shared__ double s[64];
+    s[threadIdx.x] = a[threadIdx.x];
+    __syncthreads();
+    a[threadIdx.x] = s[63 - threadIdx.x];
+}
+extern "C" __global__ void mirror_without_waiting(double* a) {
+    __shared__ double s[64];
+    s[threadIdx.x] = a[threadIdx.x];
+    a[threadIdx.x] = s[63 - threadIdx.x];
+}
+"""
+
+
+def launch(name, *args, threads=32):
+    raw_kernel(strict, WRONG, name, ())((1,), (threads,), args)
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "message"),
+    [
+        ("behind", (), "wrote outside"),
+        ("before", (), "wrote outside"),
+        ("wants_int", (np.int64(3),), "takes parameters"),
+        ("wants_int", (3,), "takes parameters"),
+        ("wants_int", (), "takes parameters"),
+        ("some_wait", (), "wait for others"),
+        ("some_shuffle", (), "wait for others"),
+    ],
+)
+def test_what_would_be_undefined_is_refused(on_cpu, name, args, message):
+    with pytest.raises((RuntimeError, TypeError), match=message):
+        launch(name, strict.zeros(5, dtype="float32"), *args)
+
+
+def test_reading_outside_gives_nan(on_cpu):
+    a = strict.zeros(5, dtype="float32")
+    launch("read_behind", a)
+    assert np.isnan(float(a[0]))
+
+
+def test_strided_and_overlapping_arrays_are_refused(on_cpu):
+    a = strict.zeros(8, dtype="float32")
+    with pytest.raises(ValueError, match="strides"):
+        launch("behind", a[::2])
+    with pytest.raises(ValueError, match="overlap"):
+        launch("two", a[:4], a[2:])
+
+
+def test_a_missing_barrier_shows_when_threads_run_in_another_order(on_cpu):
+    for name, waits in (("mirror", True), ("mirror_without_waiting", False)):
+        numbers = np.random.default_rng().random(64)  # new ones: shared memory still holds those of the last launch
+        a = strict.asarray(numbers.copy())
+        launch(name, a, threads=64)
+        assert np.array_equal(to_numpy(a), numbers[::-1]) == waits
+
+
+def test_no_transfer_in_a_launch(on_cpu):
+    args = [asarray(a) if isinstance(a, np.ndarray) else a for a in arguments("adam", 5, 31, "float32")]
+    with no_host_sync():
+        optimizers.adam_update(*args)
+
+
+def test_macros_and_dtype_choose_the_variant():
+    assert kernels._REAL == {"float32": "float", "float64": "double"}
+    assert len(every_variant()) == len(set(every_variant()))
