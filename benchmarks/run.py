@@ -2,7 +2,8 @@
 
     python benchmarks/run.py [--case NAME ...] [--quick] [--rounds 5] [--backend numpy]
     python benchmarks/run.py --table          write the tables in README.md and docs/benchmarks.md from the results
-    python benchmarks/run.py --growth         time and memory against size, with exponents and a picture
+    python benchmarks/run.py --growth         time and memory against size, with fitted exponents
+    python benchmarks/run.py --profile        where a training step of the VAE goes
 
 Peers are scikit-learn, SciPy, openTSNE and PyTorch, as far as they are installed: pip install 'scratchnet[bench]'.
 The full data come from SCRATCHNET_DATA. Results are appended to benchmarks/results as JSON lines. Run it on an idle
@@ -18,7 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from suite import clustering, embedding, machine, race, start, training
+from suite import clustering, embedding, growth, machine, race, start, step, table, training
 
 import scratchnet as sn
 
@@ -44,22 +45,33 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--backend", choices=("numpy", "cupy"), default="numpy")
     parser.add_argument("--table", action="store_true", help="write the tables from the results; nothing is run")
-    parser.add_argument("--growth", action="store_true", help="time and memory against size")
+    parser.add_argument("--growth", action="store_true", help="time and memory against size, in place of races")
+    parser.add_argument("--profile", action="store_true", help="where a training step goes, in place of races")
     args = parser.parse_args()
-    results = RESULTS / f"{args.backend}.jsonl"
     if args.table:
-        from suite import table
-
         table.write(RESULTS)
         return
     sn.use(args.backend)
-    if args.growth:
-        from suite import growth
-
-        growth.run(RESULTS / f"growth-{args.backend}.jsonl")
-        return
     about = machine.describe()
     print(json.dumps(about, indent=1))
+
+    def keep(name: str, record: dict[str, Any]) -> None:
+        if not args.quick and not args.without:
+            RESULTS.mkdir(exist_ok=True)
+            with (RESULTS / f"{name}{args.backend}.jsonl").open("a") as file:
+                file.write(json.dumps({**record, **about}) + "\n")
+
+    if args.growth:
+        for record in growth.run(args.quick):
+            fits = f"time {table.exponent(record['time'])}, memory {table.exponent(record['memory'])}"
+            print(f"{record['growth']}, {record['per']}, against {record['against']}: {fits}", flush=True)
+            keep("growth-", record)
+        return
+    if args.profile:
+        for record in step.run(args.quick):
+            print(f"\n{table.profile_table([{**record, **about}])}", flush=True)
+            keep("profile-", record)
+        return
     for name in args.case:
         for contest in CASES[name](args.quick):
             print(f"\n{contest.case}, {contest.size}", flush=True)
@@ -67,11 +79,9 @@ def main() -> None:
             record = race.hold(contest, 1 if args.quick else args.rounds)
             if "work" in record:
                 record["limit"] = machine.limit(record["work"])
+                record["peaks"] = machine.peaks(record["work"]["dtype"])
             _show(record)
-            if not args.quick and not args.without:
-                RESULTS.mkdir(exist_ok=True)
-                with results.open("a") as file:
-                    file.write(json.dumps({**record, "rounds": args.rounds, **about}) + "\n")
+            keep("", {**record, "rounds": args.rounds})
     if race.missing:
         print(f"\nnot installed, so not compared with: {', '.join(sorted(race.missing))}")
 

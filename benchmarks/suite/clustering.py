@@ -119,8 +119,9 @@ def hierarchical(quick: bool) -> Iterator[Race]:
         def ours(linkage: str = linkage) -> Callable[[], Any]:
             return lambda: AgglomerativeClustering(10, linkage=linkage).fit(X)
 
-        # every distance once, and each of the n - 1 merges reads two rows of them and writes one
-        work = Work(float(n) * n * d, 4.0 * n * n / 2 + 3 * 4.0 * n * n / 2)
+        # every distance once, and each of the n - 1 merges reads two rows of n / 2 and writes one; Prim reads all once
+        rows = 1 if linkage == "single" else 3
+        work = Work(float(n) * n * d, 4.0 * n * n / 2 * (1 + rows))
         yield Race(f"{linkage} linkage", _shape(X), ours, peers, _same_heights, lambda _, work=work: work)
 
 

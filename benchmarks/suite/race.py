@@ -89,14 +89,15 @@ def ratios(record: dict[str, Any]) -> dict[str, float]:
 def _timed(prepare: Prepare) -> tuple[float, Any]:
     run = prepare()
     gc.collect()
-    _wait()
+    wait()
     start = time.perf_counter()
     result = run()
-    _wait()
+    wait()
     return time.perf_counter() - start, result
 
 
-def _wait() -> None:
+def wait() -> None:
+    """Until the device has done what it was told."""
     if sn.current_backend() == "cupy":
         from scratchnet.backend import backend_module
 

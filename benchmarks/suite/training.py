@@ -50,10 +50,17 @@ def vae(quick: bool) -> Iterator[Race]:
 def training_work(widths: list[int], n: int, batch: int) -> Work:
     """Of an epoch: three products a layer (two in the first), Adam's seven passes over the weights each step, and three
     passes over every layer's batch."""
-    layers = [(a, b) for a, b in pairwise(widths) if (a, b) != (40, 20)]  # a sampler has no weights
-    flops = sum(6.0 * a * b * n for a, b in layers) - 2.0 * layers[0][0] * layers[0][1] * n
-    parameters = sum((a + 1) * b for a, b in layers)
-    return Work(flops, 4.0 * 7 * parameters * (n / batch) + 4.0 * 3 * sum(widths) * n)
+    flops = sum(6.0 * a * b * n for a, b in _layers(widths)) - 2.0 * widths[0] * widths[1] * n
+    return Work(flops, 4.0 * 7 * parameters(widths) * (n / batch) + 4.0 * 3 * sum(widths) * n)
+
+
+def parameters(widths: list[int]) -> int:
+    """How many weights and biases a network has."""
+    return sum((a + 1) * b for a, b in _layers(widths))
+
+
+def _layers(widths: list[int]) -> list[tuple[int, int]]:
+    return [(a, b) for a, b in pairwise(widths) if (a, b) != (40, 20)]  # a sampler has no weights
 
 
 # -- autoencoders -----------------------------------------------------------------------------------------------------
