@@ -40,7 +40,7 @@ RESULTS = Path(__file__).parent / "results"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES), metavar="NAME", help=", ".join(CASES))
-    parser.add_argument("--quick", action="store_true", help="small sizes, one round, nothing kept: does it run?")
+    parser.add_argument("--quick", action="store_true", help="small sizes, one run, nothing kept: does it work?")
     parser.add_argument("--without", nargs="+", default=[], metavar="PEER", help='leave out, e.g. "scikit-learn exact"')
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--backend", choices=("numpy", "cupy"), default="numpy")
@@ -76,7 +76,7 @@ def main() -> None:
         for contest in CASES[name](args.quick):
             print(f"\n{contest.case}, {contest.size}", flush=True)
             contest = replace(contest, peers={p: r for p, r in contest.peers.items() if p not in args.without})
-            record = race.hold(contest, 1 if args.quick else args.rounds)
+            record = race.hold(contest, 0 if args.quick else args.rounds)
             if "work" in record:
                 record["limit"] = machine.limit(record["work"])
                 record["peaks"] = machine.peaks(record["work"]["dtype"])

@@ -21,7 +21,7 @@ PERPLEXITY, ITERATIONS = 30, 1000
 
 def tsne(quick: bool) -> Iterator[Race]:
     """1000 iterations, perplexity 30, from the same start: the first two principal components."""
-    sizes = (1000,) if quick else (2000, 5000)
+    sizes = (500,) if quick else (2000, 5000)
     iterations = 250 if quick else ITERATIONS
     X, y = (to_numpy(a) for a in load_mnist("train", size="small" if quick else "full"))
     for n in sizes:

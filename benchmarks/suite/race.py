@@ -61,11 +61,15 @@ def close(what: str, ours: float, theirs: float, rtol: float, *, one_sided: bool
 
 
 def hold(race: Race, rounds: int) -> dict[str, Any]:
-    """Check, then time: every round runs all contenders one after the other. Returns the race's record."""
+    """Check, then time: every round runs all contenders one after the other. Without rounds the check is timed.
+
+    Returns the race's record.
+    """
     contenders: dict[str, Prepare] = {"scratchnet": race.ours, **race.peers}
-    results = {name: _timed(prepare)[1] for name, prepare in contenders.items()}  # also warms up
+    first = {name: _timed(prepare) for name, prepare in contenders.items()}  # also warms up
+    results = {name: result for name, (_, result) in first.items()}
     agreement = {n: race.check(results["scratchnet"], results[n]) for n in race.peers} if race.check else {}
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    seconds = {name: [] if rounds else [time] for name, (time, _) in first.items()}
     for _ in range(rounds):
         for name, prepare in contenders.items():
             seconds[name].append(_timed(prepare)[0])
