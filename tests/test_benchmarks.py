@@ -12,8 +12,8 @@ from scratchnet.autoencoders import training
 
 ROOT = Path(__file__).parents[1]
 ABOUT = {
-    "date": "2026-01-02", "backend": "numpy", "device": "A chip, 2 cores", "threads": 2, "python": "3.13.1",
-    "versions": {"scratchnet": "0.1.0", "numpy": "2.4.0"}, "rounds": 3,
+    "date": "2026-01-02", "backend": "numpy", "device": "A chip, 2 cores", "threads": 2, "blas": "openblas on 2",
+    "python": "3.13.1", "versions": {"scratchnet": "0.1.0", "numpy": "2.4.0"}, "rounds": 3,
 }  # fmt: skip
 WORK = {
     "work": {"flops": 2e9, "bytes": 4e9, "dtype": "float32"},
@@ -60,9 +60,14 @@ def test_short_rows_have_medians_and_ratios_slower_ones_too(suite):
     record = race(SciPy=[2.4, 2.5, 9.9], torch=[0.5, 0.5, 0.6])
     text = suite("table").short([record])
     assert rows(text)[2:] == [["k-means", "9 x 2", "1.00 s", "SciPy 2.50, **torch 0.50**"]]
-    assert "A chip, 2 cores, 2 threads, backend numpy, 2026-01-02, 3 rounds." in text
+    assert "A chip, 2 cores, 2 threads, openblas on 2, backend numpy, 2026-01-02, 3 rounds." in text
     assert "Python 3.13.1, scratchnet 0.1.0, numpy 2.4.0." in text
     assert "python benchmarks/run.py" in text
+
+
+def test_parts_of_ours_are_no_rivals(suite):
+    (row,) = rows(suite("table").short([race("start", python=[0.1]) | {"parts_of_ours": True}]))[2:]
+    assert row[-1] == "python 0.10"
 
 
 def test_a_narrow_defeat_is_not_rounded_away(suite):
@@ -95,7 +100,7 @@ def test_the_newest_record_of_a_race_counts(suite):
 def test_machines_and_backends_stay_apart(suite):
     gpu = race(torch=[2.0]) | {"device": "A GPU", "backend": "cupy"}
     text = suite("table").short([race(torch=[3.0]), gpu, race("PCA", torch=[4.0])])
-    first, second = text.split("A GPU, 2 threads, backend cupy")
+    first, second = text.split("A GPU, 2 threads, openblas on 2, backend cupy")
     assert [row[-1] for row in rows(first)[2:]] == ["torch 3.00", "torch 4.00"]
     assert [row[-1] for row in rows(second)[2:]] == ["torch 2.00"]
 

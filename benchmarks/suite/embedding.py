@@ -33,9 +33,10 @@ def tsne(quick: bool) -> Iterator[Race]:
 
 
 def iteration_work(n: int, iterations: int) -> Work:
-    """Per pair i < j: distance (8 flops), 1/(1 + d), two products, and four thin products of 2 x 3; P read once."""
+    """Per pair i < j: 1 + d^2 (8 flops), its inverse and two products (3), their sum (2), each of two matrices times
+    [y, 1] from both sides (4 x 6); P read once."""
     pairs = n * (n - 1) / 2
-    return Work(pairs * (8 + 3 + 24) * iterations, pairs * 4 * iterations)
+    return Work(pairs * (8 + 3 + 2 + 24) * iterations, pairs * 4 * iterations)
 
 
 class _Problem:

@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_info
+
 import scratchnet as sn
 from scratchnet.backend import backend_module
 from scratchnet.blocks import n_threads
@@ -25,6 +27,7 @@ def describe() -> dict[str, Any]:
         "backend": sn.current_backend(),
         "device": _device(),
         "threads": n_threads(),
+        "blas": _blas(),
         "python": platform.python_version(),
         "versions": {name: version for name in PACKAGES if (version := _version(name))},
     }
@@ -37,6 +40,12 @@ def _device() -> str:
     info = Path("/proc/cpuinfo")
     names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
     return f"{names[0].partition(':')[2].strip() if names else platform.processor()}, {os.cpu_count()} cores"
+
+
+def _blas() -> str:
+    """The libraries behind NumPy's products (SciPy brings its own), and the threads each may use by itself."""
+    found = {f"{b['internal_api']} on {b['num_threads']}" for b in threadpool_info() if b["user_api"] == "blas"}
+    return " and ".join(sorted(found)) or "no BLAS known"
 
 
 def _version(name: str) -> str | None:

@@ -41,6 +41,7 @@ class Race:
     check: Callable[[Any, Any], str] | None = None  # (ours, theirs) -> in what they agree, or NotTheSame
     work: Callable[[Any], Work] | None = None  # of our result
     note: Callable[[Any], str] | None = None  # what else our result says
+    parts: bool = False  # the peers are no rivals but parts of ours
 
 
 def peer(name: str) -> ModuleType | None:
@@ -74,12 +75,14 @@ def hold(race: Race, rounds: int) -> dict[str, Any]:
         for name, prepare in contenders.items():
             seconds[name].append(_timed(prepare)[0])
     ours = results["scratchnet"]
-    record = {"case": race.case, "size": race.size, "seconds": seconds, "agreement": agreement}
+    record: dict[str, Any] = {"case": race.case, "size": race.size, "seconds": seconds, "agreement": agreement}
     if race.work is not None:
         work = race.work(ours)
         record["work"] = {"flops": work.flops, "bytes": work.bytes, "dtype": work.dtype}
     if race.note is not None:
         record["note"] = race.note(ours)
+    if race.parts:
+        record["parts_of_ours"] = True
     return record
 
 

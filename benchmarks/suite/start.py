@@ -12,9 +12,9 @@ from .race import Race
 def start(quick: bool) -> Iterator[Race]:
     """``import scratchnet`` and ``scratchnet --help`` in a new process, Python's own start included."""
     peers = {"Python alone": lambda: _process("pass"), "import numpy": lambda: _process("import numpy")}
-    yield Race("import scratchnet", "new process", lambda: _process("import scratchnet"), peers)
+    yield Race("import scratchnet", "new process", lambda: _process("import scratchnet"), peers, parts=True)
     cli = "import sys; sys.argv = ['scratchnet', '--help']; from scratchnet.cli import main; main()"
-    yield Race("scratchnet --help", "new process", lambda: _process(cli), peers)
+    yield Race("scratchnet --help", "new process", lambda: _process(cli), peers, parts=True)
 
 
 def _process(code: str) -> Callable[[], None]:

@@ -65,8 +65,8 @@ def _newest_profiles(records: Iterable[Record]) -> list[Record]:
     return list({(_machine(r), r["profile"]): r for r in records if "profile" in r}.values())
 
 
-def _machine(record: Record) -> tuple[str, str, int]:
-    return record["device"], record["backend"], record["threads"]
+def _machine(record: Record) -> tuple[str, str, int, str]:
+    return record["device"], record["backend"], record["threads"], record["blas"]
 
 
 def _by(records: Iterable[Record], key: Callable[[Record], Any]) -> dict[Any, list[Record]]:
@@ -97,12 +97,12 @@ def short(records: list[Record]) -> str:
 
 
 def _peers(record: Record) -> str:
-    ours = _median(record, OURS)
+    ours, rivals = _median(record, OURS), not record.get("parts_of_ours")
     found = []
     for name in record["seconds"]:
         if name != OURS:
             ratio = times(_median(record, name) / ours)
-            found.append(f"**{name} {ratio}**" if float(ratio) < 1 else f"{name} {ratio}")
+            found.append(f"**{name} {ratio}**" if rivals and float(ratio) < 1 else f"{name} {ratio}")
     return ", ".join(found) or "no peer installed"
 
 
@@ -214,7 +214,8 @@ def about(records: list[Record]) -> str:
     rounds = sorted({r["rounds"] for r in records if "rounds" in r})
     counted = f", {' or '.join(map(str, rounds))} rounds" if rounds else ""
     listed = ", ".join(f"{name} {' and '.join(found)}" for name, found in versions.items())
-    return f"{r['device']}, {r['threads']} threads, backend {r['backend']}, {day}{counted}. {listed}."
+    threads = f"{r['threads']} threads, {r['blas']}"
+    return f"{r['device']}, {threads}, backend {r['backend']}, {day}{counted}. {listed}."
 
 
 def grid(head: list[str], rows: list[list[str]]) -> list[str]:
