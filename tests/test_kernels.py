@@ -16,6 +16,13 @@ import pytest
 import scratchnet as sn
 from scratchnet import kernels
 from scratchnet.backend import asarray, raw_kernel, runs_kernels, to_numpy
+from scratchnet.cluster import KMeans
+from scratchnet.cluster.lloyd import assign_and_add
+from scratchnet.kernels import tsne
+from scratchnet.manifold import TSNE
+from scratchnet.manifold.affinities import calibrate
+from scratchnet.manifold.packed import PackedObjective
+from scratchnet.manifold.sne import DenseObjective, Student
 from scratchnet.nn import gaussian, layers, losses, optimizers
 from scratchnet.nn.divergences import kl_normal_entries
 from scratchnet.testing import kernels_on_cpu, no_host_sync, strict
@@ -108,6 +115,126 @@ def test_the_double_runs_formulas_otherwise():
     assert not runs_kernels(strict.zeros(1))
 
 
+# -- t-SNE -------------------------------------------------------------------------------------------------------------
+
+
+def problem(n, k, seed=0):
+    """An embedding and a symmetric P that sums to one, float64."""
+    rng = np.random.default_rng(seed)
+    P = rng.random((n, n)) ** 3
+    np.fill_diagonal(P, 0)
+    return 3 * rng.standard_normal((n, k)), (P + P.T) / (2 * P.sum())
+
+
+def packed(P, dof, dtype):
+    P = asarray(P, dtype)
+    return PackedObjective(lambda rows, columns: P[rows, columns], len(P), dof, dtype, strict)
+
+
+@pytest.mark.parametrize("dof", [1.0, 0.5, 2.0])
+@pytest.mark.parametrize(("n", "k"), [(2, 1), (3, 2), (127, 3), (128, 2), (129, 1), (129, 2), (300, 2), (300, 3)])
+def test_tsne_equals_the_dense_formulas(on_cpu, n, k, dof, dtype):
+    """One tile, several, and padded ones; all entries, in units of the largest."""
+    Y, P = problem(n, k)
+    dense, fast, there = DenseObjective(P, Student(dof)), packed(P, dof, dtype), asarray(Y, dtype)
+    tolerance = {"float32": 1e-6, "float64": 1e-13}[dtype]
+    with no_host_sync():
+        found = [*fast.forces(there), fast.gradient(there, 12.0)]
+        kl = fast.kl(there)
+    for a, b in zip(found, [*dense.forces(Y), dense.gradient(Y, 12.0)], strict=True):
+        assert a.dtype == dtype
+        np.testing.assert_allclose(to_numpy(a), b, atol=tolerance * np.abs(b).max())
+    assert float(kl) == pytest.approx(float(dense.kl(Y)), rel=tolerance, abs=tolerance)
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-20, 1e5])
+def test_tsne_extremes(on_cpu, size, dtype):
+    """All at one place, so near that squares underflow, far apart."""
+    Y, P = problem(130, 2)
+    objective, dense = packed(P, 1.0, dtype), DenseObjective(P, Student())
+    gradient, exact = to_numpy(objective.gradient(asarray(Y * size, dtype))), dense.gradient(Y * size)
+    np.testing.assert_allclose(gradient, exact, atol=1e-5 * np.abs(exact).max())
+    assert float(objective.kl(asarray(Y * size, dtype))) == pytest.approx(float(dense.kl(Y * size)), rel=1e-5)
+
+
+def test_tsne_takes_half_of_p_and_asks_for_it_once(on_cpu):
+    _, P = problem(1300, 2)  # two strips
+    asked, P = np.zeros((1300, 1300), int), asarray(P)
+
+    def joint(rows, columns):
+        asked[rows, columns] += 1
+        return P[rows, columns]
+
+    objective = PackedObjective(joint, 1300, 1.0, "float64", strict)
+    assert asked.max() == 1
+    assert (asked + asked.T > 0).all()
+    assert objective._P.size == 11 * 12 // 2 * tsne.TILE**2
+    assert objective._P.nbytes <= PackedObjective.memory(1300, 2, 8)
+    assert float(objective._P.sum()) < 1 < 2 * float(objective._P.sum())  # the diagonal's tiles hold both halves
+
+
+def test_packing_keeps_every_entry_and_reads_it_in_order():
+    """Each stretch of 32 numbers, one reading of a warp, touches 32 different rows and columns."""
+    P = np.arange(128 * 256).reshape(128, 256)
+    tiles = tsne.pack(P)
+    assert tiles.shape == (2, 128 * 128)
+    np.testing.assert_array_equal(np.sort(tiles[1]), np.sort(P[:, 128:].ravel()))
+    for stretch in tiles.reshape(-1, 32)[::17]:
+        assert len(set(stretch // 256)) == len(set(stretch % 256)) == 32
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4])
+def test_an_embedding_by_kernels_is_the_plain_one(on_cpu, k):
+    """Thirty iterations, affinities included; above three dimensions the dense formulas take over."""
+    X = np.random.default_rng(0).standard_normal((150, 10))
+    model = TSNE(k, perplexity=20, max_iter=30, init="random", random_state=0)
+    ours = model.fit(X)
+    with sn.using("numpy"):
+        plain = TSNE(k, perplexity=20, max_iter=30, init="random", random_state=0).fit(X)
+    np.testing.assert_allclose(to_numpy(ours.beta_), plain.beta_, rtol=1e-9)
+    np.testing.assert_allclose(to_numpy(ours.embedding_), plain.embedding_, rtol=1e-6, atol=1e-12)
+    assert ours.kl_divergence_ == pytest.approx(plain.kl_divergence_, rel=1e-9)
+
+
+@pytest.mark.parametrize(("n", "perplexity"), [(2, 1.0), (3, 1.5), (40, 30.0), (333, 30.0)])
+def test_perplexity_search(on_cpu, n, perplexity, dtype):
+    """Odd widths, duplicates, a far outlier, and a row whose neighbours are all equally near."""
+    rng = np.random.default_rng(n)
+    d = rng.random((4, n)) ** 2
+    d[1, : n // 2], d[2, 0], d[3] = d[1, 0], 1e6, 1.0
+    expected = calibrate(d, perplexity, n - 1, dtype)
+    found = calibrate(asarray(d), perplexity, n - 1, dtype)
+    for a, b in zip(found, expected, strict=True):
+        assert a.dtype == "float64"
+        np.testing.assert_allclose(to_numpy(a), b, rtol={"float32": 1e-4, "float64": 1e-9}[dtype], atol=1e-6)
+
+
+# -- k-means -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n", "k", "d"), [(1, 1, 1), (2, 3, 2), (31, 7, 255), (33, 40, 3), (100, 2, 300)])
+def test_kmeans_assignment(on_cpu, n, k, d, dtype):
+    rng = np.random.default_rng(n)
+    args = [rng.integers(0, 5, (n, k)), rng.standard_normal((n, d)), rng.random(n)]  # integers: many ties
+    args = [a.astype(dtype) for a in args] + [rng.random((k, d)), rng.random(k)]  # sums and counts are added to
+    expected, got = both(assign_and_add, args)
+    assert got[0].dtype == "int64"
+    np.testing.assert_array_equal(got[0], expected[0])
+    for a, b in zip(expected[-2:], got[-2:], strict=True):
+        np.testing.assert_allclose(b, a, atol={"float32": 1e-5, "float64": 1e-12}[dtype])
+
+
+def test_kmeans_by_kernels_is_the_plain_one(on_cpu):
+    X = np.random.default_rng(0).standard_normal((200, 5)) + 100  # far from 0
+    weight = np.random.default_rng(1).random(200)
+    ours = KMeans(6, random_state=0).fit(X, sample_weight=weight)
+    with sn.using("numpy"):
+        plain = KMeans(6, random_state=0).fit(X, sample_weight=weight)
+    np.testing.assert_array_equal(to_numpy(ours.labels_), plain.labels_)
+    np.testing.assert_allclose(to_numpy(ours.cluster_centers_), plain.cluster_centers_, rtol=1e-12)
+    assert ours.n_iter_ == plain.n_iter_
+
+
 # -- what the library makes of them -----------------------------------------------------------------------------------
 
 
@@ -163,7 +290,7 @@ def test_nvcc_compiles_all_without_a_warning(architecture, tmp_path):
     if nvcc is None:
         pytest.skip("nvcc, the CUDA compiler, was not found")
     source = tmp_path / "kernels.cu"
-    source.write_text(translation_unit(every_variant()))
+    source.write_text(translation_unit([v for v in every_variant() if "-DK=2" in v[2] or "-DK=" not in str(v[2])]))
     options = ["-cubin", "-arch", architecture, "-std=c++17", "-Werror", "all-warnings", "-Xptxas", "-warn-spills"]
     done = subprocess.run([nvcc, *options, source, "-o", tmp_path / "out"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -173,6 +300,7 @@ def test_nvcc_compiles_all_without_a_warning(architecture, tmp_path):
 def test_every_kernel_is_compiled():
     names = {name for _, name, _ in every_variant()}
     assert names >= {"adam", "sigmoid_bce", "gaussian_sample", "gaussian_sample_grad", "bias_relu", "relu_grad"}
+    assert names >= {"tsne_tiles", "tsne_points", "tsne_cost", "perplexity", "kmeans_assign"}
 
 
 # -- the emulator must refuse what would be undefined on a GPU ---------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from scratchnet import blocks
-from scratchnet.backend import Array, RandomState, Rng, get_xp
+from scratchnet.backend import Array, RandomState, Rng, get_xp, runs_kernels
 from scratchnet.base import (
     Estimator,
     TransformerMixin,
@@ -23,6 +23,7 @@ from scratchnet.base import (
     progress,
 )
 from scratchnet.cluster.bounds import BoundedLloyd
+from scratchnet.cluster.fused import FusedLloyd
 from scratchnet.cluster.geometry import Cosine, Euclidean, Manhattan
 from scratchnet.cluster.lloyd import Lloyd, MedianLloyd, SphericalLloyd
 from scratchnet.cluster.seeding import kmeans_plusplus, random_rows
@@ -262,10 +263,13 @@ class KMeans(TransformerMixin, Estimator):
 
 
 def _lloyd(X: Array, weight: Array | None, n_clusters: int, geometry: Euclidean, metric: str) -> Lloyd:
-    """The descent for ``metric``; with bounds on the host, where distances cost more than keeping track of bounds."""
+    """The descent for ``metric``; with bounds on the host, where distances cost more than keeping track of bounds;
+    with kernels on a GPU."""
     descent = _METRICS[metric][1]
     if descent is Lloyd and get_xp(X) is np and X.shape[1] >= 32 and n_clusters <= 4 * X.shape[1]:
         descent = BoundedLloyd
+    elif descent is Lloyd and runs_kernels(X):
+        descent = FusedLloyd
     return descent(X, weight, n_clusters, geometry)
 
 

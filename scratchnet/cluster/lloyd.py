@@ -10,6 +10,7 @@ import numpy as np
 from scratchnet import blocks
 from scratchnet.backend import Array, get_xp, to_numpy
 from scratchnet.cluster.geometry import Euclidean, squares
+from scratchnet.kernels import kmeans, twin
 
 _AT_ONCE = 1 << 20  # entries of a cluster whose medians are found together: it need not fit into memory
 
@@ -171,6 +172,16 @@ class MedianLloyd(Lloyd):
             half = (reached >= reached[-1] / 2).argmax(axis=0)[None]
             found.append(xp.take_along_axis(xp.take_along_axis(x, order, axis=0), half, axis=0)[0].astype(np.float64))
         return xp.concatenate(found)
+
+
+@twin(kmeans.assign_and_add)
+def assign_and_add(scores: Array, x: Array, weight: Array, sums: Array, counts: Array) -> Array:
+    """The nearest centre of each row of x (n, d), given its ``scores`` (n, k); weighted sums of the rows and of their
+    weights are added to ``sums`` (k, d) and ``counts`` (k,), in float64."""
+    labels = scores.argmin(axis=1)
+    sums += cluster_sums(x, labels, weight, len(counts))
+    counts += get_xp(x).bincount(labels, weights=weight, minlength=len(counts))
+    return labels
 
 
 def cluster_sums(x: Array, labels: Array, weight: Array, n_clusters: int, before: Array | None = None) -> Array:

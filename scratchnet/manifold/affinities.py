@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from scratchnet import blocks
-from scratchnet.backend import Array, Module, get_xp, to_numpy
+from scratchnet.backend import Array, Module, get_xp, runs_kernels, to_numpy
 from scratchnet.base import check_array, check_choice, check_number
 from scratchnet.distances import DistancesTo
+from scratchnet.kernels import perplexity as perplexity_kernel
 
 METRICS = ("euclidean", "cosine", "precomputed")
 _BLOCK = 256  # rows of distances at a time
@@ -198,17 +199,21 @@ def calibrate(d: Array, perplexity: float, others: int, dtype: Any) -> tuple[Arr
     dtype : dtype
         Of the exponentials; they are summed in float64.
     """
+    target = float(np.log(perplexity))
+    start = 2 / 3 * float(np.log(others / perplexity))  # as for points that fill three dimensions
+    if runs_kernels(d):
+        limits = {"tolerance": _TOLERANCE, "largest": _LARGEST, "steps": _MAX_ITER}
+        return perplexity_kernel.search(d, dtype, others, target=target, start=start, **limits)
     xp = get_xp(d)
     itself = d.shape[1] - others
     nearest = d.min(axis=1, keepdims=True)
     scale = (d.sum(axis=1, keepdims=True) - itself * nearest) / others  # the mean squared distance
     scale = xp.where(scale > 0, scale, 1.0)
     t = ((d - nearest) / scale).astype(dtype)
-    target = float(np.log(perplexity))
 
     found = xp.empty((3, len(d)))  # beta, log z, entropy
     rows = xp.arange(len(d))  # those still searching
-    s = xp.full(len(d), 2 / 3 * np.log(others / perplexity))  # as for points that fill three dimensions
+    s = xp.full(len(d), start)
     low, high = xp.full(len(d), -1e3), xp.full(len(d), 1e3)
     for _ in range(_MAX_ITER):
         beta = xp.exp(s)

@@ -11,11 +11,13 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from scratchnet import blocks
-from scratchnet.backend import Array, RandomState, Rng, asarray, get_xp
+from scratchnet.backend import Array, RandomState, Rng, asarray, get_xp, runs_kernels
 from scratchnet.base import Estimator, all_or_nothing, check_array, check_choice, check_integer, check_number, progress
 from scratchnet.decomposition import PCA
 from scratchnet.distances import squared_differences
+from scratchnet.kernels.tsne import DIMENSIONS
 from scratchnet.manifold.affinities import METRICS, Affinities, affinities, affinities_to, search_memory
+from scratchnet.manifold.packed import PackedObjective
 from scratchnet.manifold.rows import RowObjective
 from scratchnet.manifold.sne import (
     DenseObjective,
@@ -196,15 +198,23 @@ class NeighbourEmbedding(Estimator, ABC):
             min_grad_norm=min_grad_norm,
             jitter=jitter,
             rng=rng.host,
+            look_every=self.kl_every,
         )
 
     def _objective(self, kernel: Kernel) -> Objective:
         found, n = self.affinities_, len(self.affinities_)
         if self._by_row:
             return RowObjective(found.conditional, n, kernel)
+        if self._is_packed(found.beta):
+            assert isinstance(kernel, Student)
+            return PackedObjective(found.joint, n, kernel.dof, found.dtype, get_xp(found.beta))
         if get_xp(found.beta) is np:
             return TiledObjective(found.joint, n, getattr(kernel, "dof", None), found.dtype)
         return DenseObjective(found.joint(slice(0, n), slice(0, n)), kernel)
+
+    def _is_packed(self, X: Array) -> bool:
+        """Whether the kernels of t-SNE take over: on a GPU, in few dimensions."""
+        return isinstance(self, TSNE) and runs_kernels(X) and self.n_components in DIMENSIONS
 
     def _check_memory(self, X: Array) -> None:
         xp, itemsize = get_xp(X), X.dtype.itemsize
@@ -213,6 +223,8 @@ class NeighbourEmbedding(Estimator, ABC):
             """Bytes: the points in float64, P, and what the search or (by row) an iteration holds beside it."""
             points = 8 * n * (n if self.metric == "precomputed" else X.shape[1])
             search = search_memory(n, xp)
+            if self._is_packed(X):
+                return points + max(PackedObjective.memory(n, self.n_components, itemsize), search)
             if self._by_row:
                 return points + n**2 * itemsize + search
             matrices = (1 + TILE / n) / 2 if xp is np else _DENSE

@@ -213,17 +213,22 @@ class EmbeddingState:
     ----------
     iteration : int
     embedding : (n, n_components), a copy
-    gradient_norm : float
-        Of the gradient that the next step follows, exaggerated in the first iterations.
+    gradient : (n, n_components)
+        What the next step follows, exaggerated in the first iterations.
     seconds : float
         Since the descent began.
     """
 
     iteration: int
     embedding: Array
-    gradient_norm: float
+    gradient: Array
     seconds: float
     objective: Objective
+
+    @cached_property
+    def gradient_norm(self) -> float:
+        """Of ``gradient``, as a vector."""
+        return float(get_xp(self.gradient).linalg.norm(self.gradient))
 
     @cached_property
     def kl(self) -> float:
@@ -248,6 +253,7 @@ def descend(
     min_grad_norm: float = 0.0,
     jitter: float = 0.0,
     rng: np.random.Generator | None = None,
+    look_every: int = 50,
 ) -> Iterator[EmbeddingState]:
     """Gradient descent with momentum and gains from Y, which is written over.
 
@@ -263,6 +269,9 @@ def descend(
     With ``jitter``, noise of that standard deviation, drawn from ``rng``, is added after each step; it falls to 0 in
     the first half of the iterations (the annealing of Hinton and Roweis).
 
+    Whether the gradient is small, or not finite, is looked at in every iteration on the host; on a device, which would
+    have to be waited for, every ``look_every`` iterations and at the last.
+
     Raises
     ------
     FloatingPointError
@@ -273,19 +282,24 @@ def descend(
     exaggerated, size = min(250, max_iter // 4), _size(Y)
     for iteration in range(max_iter + 1):
         first = iteration < exaggerated
-        if iteration == exaggerated and exaggeration > 1 and 0 < (shrunk := _size(Y)) < size:
-            Y *= size / shrunk
-            velocity[...], gains[...] = 0, 1
+        if iteration == exaggerated and exaggeration > 1:
+            shrunk = _size(Y)
+            again = (shrunk > 0) & (shrunk < size)  # arithmetic, not a question: nothing waits for a device
+            Y *= xp.where(again, size / xp.where(again, shrunk, 1), 1).astype(Y.dtype)
+            velocity, gains = xp.where(again, xp.zeros_like(Y), velocity), xp.where(again, xp.ones_like(Y), gains)
         gradient = objective.gradient(Y, exaggeration if first else 1.0)
-        norm = float(xp.linalg.norm(gradient))
-        if not np.isfinite(norm):
+        state = EmbeddingState(iteration, Y.copy(), gradient, time.perf_counter() - began, objective)
+        look = xp is np or iteration % look_every == 0 or iteration == max_iter
+        if look and not np.isfinite(state.gradient_norm):
             raise FloatingPointError(
-                f"the gradient at iteration {iteration} is {norm}; lower learning_rate={learning_rate:g} "
-                f"or early_exaggeration={exaggeration:g}"
+                f"the gradient at iteration {iteration} is {state.gradient_norm}; lower "
+                f"learning_rate={learning_rate:g} or early_exaggeration={exaggeration:g}"
             )
-        yield EmbeddingState(iteration, Y.copy(), norm, time.perf_counter() - began, objective)
-        if not first and (norm == 0 or (norm < min_grad_norm and iteration >= exaggerated + 50)):
-            return
+        yield state
+        if look and not first:
+            norm = state.gradient_norm
+            if norm == 0 or (norm < min_grad_norm and iteration >= exaggerated + 50):
+                return
         gains = xp.maximum(xp.where(gradient * velocity < 0, gains + 0.2, gains * 0.8), 0.01)
         velocity *= 0.5 if first else 0.8
         velocity -= learning_rate * gains * gradient
@@ -296,6 +310,6 @@ def descend(
             Y += asarray(rng.normal(0, jitter * (1 - 2 * iteration / max_iter), Y.shape), Y.dtype, xp)
 
 
-def _size(Y: Array) -> float:
+def _size(Y: Array) -> Array:
     """The distance of all points from their mean, as one number."""
-    return float(get_xp(Y).linalg.norm(Y - Y.mean(axis=0)))
+    return get_xp(Y).linalg.norm(Y - Y.mean(axis=0))

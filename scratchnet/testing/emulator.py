@@ -55,14 +55,20 @@ def every_variant() -> list[Variant]:
 
 
 def translation_unit(variants: Sequence[Variant]) -> str:
-    """All variants in one file, each in a namespace of its own, ``variant_0``, ``variant_1``, ..."""
+    """All variants in one file; each source with its options in a namespace of its own, as :func:`namespaces` says."""
     parts = []
-    for i, (source, _, options) in enumerate(variants):
+    for (source, options), name in namespaces(variants).items():
         macros = [option.removeprefix("-D").partition("=") for option in options]
-        parts += [f"#define {name} {value}" for name, _, value in macros]
-        parts += [f"namespace variant_{i} {{", source.replace('extern "C"', ""), "}"]  # one C name cannot stand twice
-        parts += [f"#undef {name}" for name, _, _ in macros]
+        parts += [f"#define {macro} {value}" for macro, _, value in macros]
+        parts += [f"namespace {name} {{", source.replace('extern "C"', ""), "}"]  # one C name cannot stand twice
+        own = re.findall(r"^#define (\w+)", source, flags=re.MULTILINE)
+        parts += [f"#undef {macro}" for macro in [*own, *(macro for macro, _, _ in macros)]]
     return "\n".join(parts) + "\n"
+
+
+def namespaces(variants: Sequence[Variant]) -> dict[tuple[str, tuple[str, ...]], str]:
+    """(source, options) of each variant: the namespace that it is put in."""
+    return {key: f"variant_{i}" for i, key in enumerate(dict.fromkeys((s, options) for s, _, options in variants))}
 
 
 class EmulatedKernel:
@@ -160,22 +166,23 @@ def _library(variants: tuple[Variant, ...]) -> ctypes.CDLL:
     compiler = shutil.which("g++")
     if compiler is None:
         raise RuntimeError("g++ was not found; kernels_on_cpu needs it")
+    where = namespaces(variants)
     launchers = "\n".join(
         f"""extern "C" const char* launch_{i}(unsigned blocks, unsigned threads, void** arguments, bool descending) {{
-    return emulator::launch(variant_{i}::{name}, blocks, threads, arguments, descending);
+    return emulator::launch({where[source, options]}::{name}, blocks, threads, arguments, descending);
 }}
 extern "C" const char* signature_{i}() {{
-    static std::string s = emulator::signature(variant_{i}::{name});
+    static std::string s = emulator::signature({where[source, options]}::{name});
     return s.c_str();
 }}"""
-        for i, (_, name, _) in enumerate(variants)
+        for i, (source, name, options) in enumerate(variants)
     )
     header = files("scratchnet.testing").joinpath("cuda_on_cpu.h").read_text()
     code = header.replace("#pragma once", "") + translation_unit(variants) + launchers
     folder = Path(tempfile.mkdtemp(prefix="scratchnet-"))
     source, library = folder / "kernels.cpp", folder / f"{hashlib.sha1(code.encode()).hexdigest()}.so"
     source.write_text(code)
-    options = ("-std=c++20", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-Wall", "-Werror", "-Wno-unknown-pragmas")
+    options = ("-std=c++20", "-Og", "-ffp-contract=off", "-fPIC", "-shared", "-Wall", "-Werror", "-Wno-unknown-pragmas")
     done = subprocess.run([compiler, *options, source, "-o", library], capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"g++ refuses a kernel:\n{done.stderr}")

@@ -1,0 +1,201 @@
+"""The gradient of t-SNE over all pairs in one pass over P, and the cost in another. No n x n distances are stored.
+
+The formulas are those of :mod:`scratchnet.manifold.sne`, (8.2) and (8.5): with t_ij = 1 / (1 + |y_i - y_j|^2 / dof) and
+w_ij = t_ij^((dof + 1)/2), attraction sums p_ij t_ij (y_i - y_j), repulsion w_ij t_ij (y_i - y_j), and Z sums w_ij.
+
+P is symmetric: only tiles on and above the diagonal are kept, TILE x TILE, and each pair of points serves both. A tile
+is stored in the order in which it is read (:func:`pack`), so that every reading of 32 threads is one stretch of memory.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scratchnet.backend import Array, get_xp
+from scratchnet.kernels import REDUCE, Kernel
+
+TILE, _COLUMNS = 128, 4  # rows and columns of a tile; columns of a lane
+VARIANTS = tuple({"K": k, "CAUCHY": cauchy} for k in (1, 2, 3) for cauchy in (0, 1))
+DIMENSIONS = frozenset(v["K"] for v in VARIANTS)  # of embeddings that the kernels know: more would not fit in registers
+
+_SOURCE = (
+    REDUCE
+    + r"""
+#define TILE 128
+#define WARPS 4    // of a block; each has 32 rows of the tile
+#define COLUMNS 4  // of a lane: lane l has the columns l, l + 32, l + 64, l + 96
+
+// t for a squared distance, w for a t. CAUCHY: one degree of freedom, w = t, as in t-SNE. K: dimensions of Y.
+__device__ float reciprocal(float x) { return __fdividef(1.0f, x); }  // one instruction, wrong by 2 units at most
+__device__ double reciprocal(double x) { return 1.0 / x; }
+__device__ REAL weight(REAL t, REAL power) {
+#if CAUCHY
+    return t;
+#else
+    return pow(t, power);
+#endif
+}
+
+// One block of 128 threads a tile: points tile_row * 128 .. and tile_column * 128 .. .
+// A warp has 32 rows and all 128 columns of its tile. In step s, lane l treats row (l + s) % 32 with its four columns:
+// at any time the 32 lanes are at 32 different rows. Sums by column stay with the lane. Sums by row travel: after every
+// step each lane takes over the sums of the next row from its neighbour, and after 32 steps lane l holds all of row l.
+// So nobody adds to what another one adds to, and nothing is added in an order that could change.
+//
+// parts (side, 2 K, side * 128): what the points of tile block b do to point i, attraction and repulsion.
+extern "C" __global__ void tsne_tiles(const REAL* P, const REAL* Y, const int* tile_row, const int* tile_column,
+                                      REAL* parts, double* z, REAL inverse_dof, REAL power, long long n, int side) {
+    __shared__ REAL y_row[K][TILE];
+    __shared__ REAL by_column[WARPS][2 * K][TILE];
+    const int I = tile_row[blockIdx.x], J = tile_column[blockIdx.x];
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    const long long N = (long long)side * TILE;
+    const bool edge = I == J || J == side - 1;  // only there are pairs that do not count: i = j, and padding
+    for (int k = 0; k < K; ++k) y_row[k][threadIdx.x] = Y[k * N + I * TILE + threadIdx.x];
+    REAL y[COLUMNS][K], column_sum[COLUMNS][2 * K], row_sum[2 * K];
+    for (int k = 0; k < 2 * K; ++k) row_sum[k] = 0;
+    for (int c = 0; c < COLUMNS; ++c) {
+        for (int k = 0; k < K; ++k) y[c][k] = Y[k * N + J * TILE + 32 * c + lane];
+        for (int k = 0; k < 2 * K; ++k) column_sum[c][k] = 0;
+    }
+    __syncthreads();
+
+    const REAL* p = P + (long long)blockIdx.x * TILE * TILE + warp * 32 * TILE + lane;
+    REAL total = 0;
+#pragma unroll 4
+    for (int s = 0; s < 32; ++s) {
+        const int row = 32 * warp + (lane + s) % 32;  // 32 lanes, 32 rows: 32 banks of shared memory
+#pragma unroll
+        for (int c = 0; c < COLUMNS; ++c) {
+            REAL difference[K], square = 0;
+            for (int k = 0; k < K; ++k) {
+                difference[k] = y_row[k][row] - y[c][k];
+                square += difference[k] * difference[k];
+            }
+            REAL t = reciprocal(1 + square * inverse_dof), w = weight(t, power);
+            if (edge) {
+                const long long i = (long long)I * TILE + row, j = (long long)J * TILE + 32 * c + lane;
+                if (i == j || i >= n || j >= n) w = 0;  // (p is 0 there)
+            }
+            total += w;
+            const REAL pull = p[(s * COLUMNS + c) * 32] * t, push = w * t;  // coalesced: P lies in this order
+            for (int k = 0; k < K; ++k) {
+                row_sum[k] += pull * difference[k];
+                row_sum[K + k] += push * difference[k];
+                column_sum[c][k] -= pull * difference[k];
+                column_sum[c][K + k] -= push * difference[k];
+            }
+        }
+        for (int k = 0; k < 2 * K; ++k) row_sum[k] = __shfl_sync(0xffffffffu, row_sum[k], (lane + 1) % 32);
+    }
+
+    // Rows: lane l has row l of its warp. A tile on the diagonal holds every pair twice; its columns say it all.
+    if (I != J)
+        for (int k = 0; k < 2 * K; ++k) parts[((long long)J * 2 * K + k) * N + I * TILE + threadIdx.x] = row_sum[k];
+    // Columns: the four warps' sums are put together in shared memory, in the order of the warps.
+    for (int c = 0; c < COLUMNS; ++c)
+        for (int k = 0; k < 2 * K; ++k) by_column[warp][k][32 * c + lane] = column_sum[c][k];
+    __syncthreads();
+    for (int k = 0; k < 2 * K; ++k) {
+        REAL sum = 0;
+        for (int w = 0; w < WARPS; ++w) sum += by_column[w][k][threadIdx.x];
+        parts[((long long)I * 2 * K + k) * N + J * TILE + threadIdx.x] = sum;
+    }
+    const double tile_total = block_sum((double)total);
+    if (threadIdx.x == 0) z[blockIdx.x] = I == J ? tile_total : 2 * tile_total;
+}
+
+// Thread i adds up what all tile blocks do to point i, in their order; neighbouring threads have neighbouring points.
+extern "C" __global__ void tsne_points(const REAL* parts, const double* z, REAL* attraction, REAL* repulsion,
+                                       double constant, long long n, int side) {
+    const long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x, N = (long long)side * TILE;
+    if (i >= n) return;
+    for (int k = 0; k < 2 * K; ++k) {
+        double sum = 0;
+        for (int b = 0; b < side; ++b) sum += parts[((long long)b * 2 * K + k) * N + i];
+        if (k < K) attraction[i * K + k] = constant * sum;
+        else repulsion[i * K + k - K] = -constant * sum / *z;
+    }
+}
+
+// The cost of each tile: the sums of p (log p - log w) and of w. Thread by thread as in tsne_tiles; nothing travels.
+extern "C" __global__ void tsne_cost(const REAL* P, const REAL* Y, const int* tile_row, const int* tile_column,
+                                     double* cost, double* z, REAL inverse_dof, REAL power, long long n, int side) {
+    const int I = tile_row[blockIdx.x], J = tile_column[blockIdx.x];
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    const long long N = (long long)side * TILE;
+    const REAL* p = P + (long long)blockIdx.x * TILE * TILE + warp * 32 * TILE + lane;
+    double of_p = 0, of_w = 0;
+    for (int s = 0; s < 32; ++s) {
+        const long long i = (long long)I * TILE + 32 * warp + (lane + s) % 32;
+        for (int c = 0; c < COLUMNS; ++c) {
+            const long long j = (long long)J * TILE + 32 * c + lane;
+            REAL square = 0;
+            for (int k = 0; k < K; ++k) square += (Y[k * N + i] - Y[k * N + j]) * (Y[k * N + i] - Y[k * N + j]);
+            const REAL log_w = -power * log(1 + square * inverse_dof), here = p[(s * COLUMNS + c) * 32];
+            if (here > 0) of_p += here * (log(here) - log_w);  // 0 log 0 is 0
+            if (i != j && i < n && j < n) of_w += exp(log_w);
+        }
+    }
+    of_p = block_sum(of_p);
+    of_w = block_sum(of_w);
+    if (threadIdx.x == 0) {
+        cost[blockIdx.x] = I == J ? of_p : 2 * of_p;
+        z[blockIdx.x] = I == J ? of_w : 2 * of_w;
+    }
+}
+"""
+)
+TILES, POINTS, COST = (Kernel(name, _SOURCE) for name in ("tsne_tiles", "tsne_points", "tsne_cost"))
+
+
+def pack(P: Array) -> Array:
+    """Tiles (m, TILE * TILE) in the kernels' order, from m tiles side by side, (TILE, m * TILE).
+
+    A tile is read by warp (32 rows each), then step s, then columns c of a lane, then lane l: row (l + s) % 32 of the
+    warp, column 32 c + l.
+    """
+    xp, lane = get_xp(P), get_xp(P).arange(32)
+    P = P.reshape(TILE // 32, 32, -1, _COLUMNS, 32).transpose(2, 0, 3, 1, 4)  # tile, warp, c, row, lane
+    skewed = P[..., (lane + lane[:, None]) % 32, lane]  # tile, warp, c, s, lane
+    return xp.ascontiguousarray(skewed.transpose(0, 1, 3, 2, 4)).reshape(len(P), TILE * TILE)
+
+
+def forces(P: Array, Y: Array, places: tuple[Array, Array], dof: float) -> tuple[Array, Array]:
+    """The attracting and the repelling part of the gradient, each (n, k). Nothing waits for the device.
+
+    Parameters
+    ----------
+    P : (m, TILE * TILE)
+        Packed tiles, 0 where padded and where i = j.
+    Y : (n, k)
+    places : two of (m,) int32
+        The block of rows and the block of columns of each tile.
+    dof : float
+    """
+    xp, (n, k), dtype = get_xp(P), Y.shape, P.dtype
+    side = -(-n // TILE)
+    parts, z = xp.empty((side, 2 * k, side * TILE), dtype=dtype), xp.empty(len(P), dtype="float64")
+    _launch(TILES, P, Y, places, dof, parts, z)
+    attraction, repulsion = xp.empty((n, k), dtype=dtype), xp.empty((n, k), dtype=dtype)
+    constant = np.float64(2 * (dof + 1) / dof)
+    args = parts, z.sum(), attraction, repulsion, constant, np.int64(n), np.int32(side)
+    POINTS.launch(dtype, side, TILE, *args, K=k, CAUCHY=int(dof == 1))
+    return attraction, repulsion
+
+
+def cost(P: Array, Y: Array, places: tuple[Array, Array], dof: float) -> Array:
+    """KL(P || Q) as a 0-d array; P sums to one."""
+    xp = get_xp(P)
+    of_p, z = xp.empty(len(P), dtype="float64"), xp.empty(len(P), dtype="float64")
+    _launch(COST, P, Y, places, dof, of_p, z)
+    return of_p.sum() + xp.log(z.sum())
+
+
+def _launch(kernel: Kernel, P: Array, Y: Array, places: tuple[Array, Array], dof: float, *out: Array) -> None:
+    (n, k), real = Y.shape, P.dtype.type
+    side = -(-n // TILE)
+    padded = get_xp(Y).zeros((k, side * TILE), dtype=P.dtype)
+    padded[:, :n] = Y.T
+    args = P, padded, *places, *out, real(1 / dof), real((dof + 1) / 2), np.int64(n), np.int32(side)
+    kernel.launch(P.dtype, len(P), TILE, *args, K=k, CAUCHY=int(dof == 1))
