@@ -48,7 +48,7 @@ def run(quick: bool) -> Iterator[dict[str, Any]]:
     yield _grow("Ward", "n", "tree", "d = 784", rows, lambda n: _fit(ward, X[:n]))
     yield _grow("Ward", "d", "tree", f"n = {rows[-2]:,}", columns, lambda d: _fit(ward, narrow(rows[-2], d)))
 
-    rows, iterations = ([250, 500, 1000], 2) if quick else ([4000, 6000, 9000, 13_500, 20_000], 10)
+    rows, iterations = ([250, 500, 1000], 2) if quick else ([4000, 6000, 9000, 13_500, 20_000], 30)
     record = _grow("t-SNE", "n", "iteration", "d = 784, perplexity 30", rows, lambda n: _tsne(X[:n], iterations))
     held = f"{_resident() / 1e9:.1f} GB"
     yield record | {
@@ -173,7 +173,7 @@ def draw(records: list[dict[str, Any]], path: Path) -> None:
                 axis.loglog(sizes, values, "o", color=f"C{i}", markersize=4, label=name)
             for scale_of in (axis.xaxis, axis.yaxis):
                 scale_of.set_major_locator(LogLocator(subs=(1, 2, 5)))
-                scale_of.set_major_formatter(lambda value, _: f"{value:,g}" if value < 1e4 else f"{value / 1e3:,g}k")
+                scale_of.set_major_formatter(lambda value, _: f"{value:g}" if value < 1e3 else f"{value / 1e3:g}k")
                 scale_of.set_minor_locator(NullLocator())
             axis.set_xlabel(against)
             axis.legend(fontsize=7, frameon=False)
