@@ -4,6 +4,7 @@
     python benchmarks/run.py --table          write the tables in README.md and docs/benchmarks.md from the results
     python benchmarks/run.py --growth         time and memory against size, with fitted exponents
     python benchmarks/run.py --profile        where a training step of the VAE goes
+    python benchmarks/run.py --backend cupy --case gpu-tsne gpu-bandwidth ...       what only a GPU can show
 
 Peers are scikit-learn, SciPy, openTSNE and PyTorch, as far as they are installed: pip install 'scratchnet[bench]'.
 The full data come from SCRATCHNET_DATA. Results are appended to benchmarks/results as JSON lines. Run it on an idle
@@ -19,7 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from suite import clustering, embedding, growth, machine, race, start, step, table, training
+from suite import clustering, embedding, gpu, growth, machine, race, start, step, table, training
 
 import scratchnet as sn
 
@@ -34,12 +35,21 @@ CASES = {
     "train-deep": training.deep,
     "train-vae": training.vae,
 }
+ON_GPU = {
+    "gpu-tsne": gpu.tsne,
+    "gpu-bandwidth": gpu.bandwidth,
+    "gpu-first-call": gpu.first_call,
+    "gpu-kmeans": gpu.kmeans,
+    "gpu-pca": gpu.pca,
+    "gpu-vae": gpu.vae,
+}
 RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES), metavar="NAME", help=", ".join(CASES))
+    names = [*CASES, *ON_GPU]
+    parser.add_argument("--case", nargs="+", choices=names, default=list(CASES), metavar="NAME", help=", ".join(names))
     parser.add_argument("--quick", action="store_true", help="small sizes, one run, nothing kept: does it work?")
     parser.add_argument("--without", nargs="+", default=[], metavar="PEER", help='leave out, e.g. "scikit-learn exact"')
     parser.add_argument("--rounds", type=int, default=5)
@@ -51,6 +61,8 @@ def main() -> None:
     if args.table:
         table.write(RESULTS)
         return
+    if args.backend != "cupy" and ON_GPU.keys() & set(args.case):
+        parser.error(f"{', '.join(ON_GPU)} need --backend cupy")
     sn.use(args.backend)
     about = machine.describe()
     print(json.dumps(about, indent=1))
@@ -73,7 +85,7 @@ def main() -> None:
             keep("profile-", record)
         return
     for name in args.case:
-        for contest in CASES[name](args.quick):
+        for contest in (CASES | ON_GPU)[name](args.quick):
             print(f"\n{contest.case}, {contest.size}", flush=True)
             contest = replace(contest, peers={p: r for p, r in contest.peers.items() if p not in args.without})
             record = race.hold(contest, 0 if args.quick else args.rounds)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import scratchnet as sn
+from scratchnet.backend import BackendError, resolve_backend
 
 RUN = "from scratchnet.cli import main; main()"
 
@@ -51,23 +52,24 @@ def test_check_passes():
 @pytest.mark.parametrize(
     ("module", "before", "after", "culprit"),
     [
-        ("layers.Tanh", "xp.subtract(1, dx, out=dx)", "xp.add(1, dx, out=dx)", "Tanh(): x"),
-        ("layers.Dense", "dy.sum(axis=0, out=self.db)", "self.db[...] = -dy.sum(axis=0)", "Dense(5, 4): b"),
-        ("gaussian.GaussianSample", "dmu += dz", "dmu -= dz", "GaussianSample: h"),
-        ("gaussian.GaussianSample", "dlogvar -= 0.5 * beta / B", "dlogvar += 0.5 * beta / B", "GaussianSample: h"),
+        ("layers.Tanh.backward", "xp.subtract(1, dx, out=dx)", "xp.add(1, dx, out=dx)", "Tanh(): x"),
+        ("layers.Dense.backward", "dy.sum(axis=0, out=self.db)", "self.db[...] = -dy.sum(axis=0)", "Dense(5, 4): b"),
+        ("gaussian.reparameterize_grad", "dmu += dz", "dmu -= dz", "GaussianSample: h"),
+        ("gaussian.reparameterize_grad", "dlogvar -= 0.5 * beta / B", "dlogvar += 0.5 * beta / B", "GaussianSample: h"),
     ],
 )
 def test_one_flipped_sign_exits_1_and_names_the_culprit(module, before, after, culprit):
-    """The class is compiled anew from its own source with one sign flipped, then the command runs."""
-    name, cls = module.split(".")
+    """The function is compiled anew from its own source with one sign flipped, then the command runs."""
+    name, _, function = module.partition(".")
+    owner, _, function = f"module.{function}".rpartition(".")
     code = f"""
 import inspect, textwrap
 import scratchnet.nn.{name} as module
-source = textwrap.dedent(inspect.getsource(module.{cls}.backward))
+source = textwrap.dedent(inspect.getsource({owner}.{function}))
 assert {before!r} in source
 scope = vars(module)
 exec(source.replace({before!r}, {after!r}), scope)
-module.{cls}.backward = scope["backward"]
+{owner}.{function} = scope["{function}"]
 {RUN}
 """
     result = scratchnet("check", code=code)
@@ -110,6 +112,22 @@ def test_a_backend_that_cannot_work_is_explained(command):
     result = scratchnet(command, "--backend", "torch")
     assert result.returncode == 1
     assert "backend='torch' is unknown; choose one of ['auto', 'cupy', 'numpy']" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["tour", "embed", "check"])
+def test_no_gpu_is_one_clear_line(command, tmp_path):
+    try:
+        resolve_backend("cupy")
+    except BackendError as error:
+        missing = str(error)
+    else:
+        pytest.skip("there is a GPU here")
+    result = scratchnet(command, "--backend", "cupy", cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"scratchnet: {missing[:40]}")
+    assert "or use the backend 'numpy'" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list(tmp_path.iterdir())
 
 
 # -- on the user's own data -------------------------------------------------------------------------------------------

@@ -7,9 +7,13 @@ import tracemalloc
 import numpy as np
 import pytest
 
+import scratchnet as sn
 from scratchnet import memory
-from scratchnet.backend import backend_module
+from scratchnet.backend import asarray, backend_module
 from scratchnet.manifold import SNE, TSNE, embedding
+from scratchnet.manifold.affinities import affinities
+from scratchnet.manifold.packed import PackedObjective
+from scratchnet.testing import kernels_on_cpu
 
 
 def test_too_much_names_the_largest_that_fits(monkeypatch):
@@ -76,6 +80,27 @@ def test_forecast_of_an_embedding(method, monkeypatch):
     method()._check_memory(big[:fits])
     with pytest.raises(MemoryError):
         method()._check_memory(big[: fits + 1])
+
+
+def test_forecast_on_a_device():
+    """Half of P, its tiles' sums, the search: what packing really takes, and what all 70,000 digits would."""
+    n, X = 1500, np.random.default_rng(0).standard_normal((1500, 50)).astype("float32")
+    found = affinities(X, 30.0)
+    tracemalloc.start()
+    objective = PackedObjective(found.joint, n, 1.0, "float32", np)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 0.5 * PackedObjective.memory(n, 2, 4) < peak < PackedObjective.memory(n, 2, 4)
+    assert objective._P.nbytes < 0.6 * 4 * n**2
+    assert 9.8e9 < PackedObjective.memory(70_000, 2, 4) < 15e9  # P alone: 9.8e9 bytes
+
+
+def test_too_many_points_for_a_device_are_refused_with_the_largest_number(monkeypatch):
+    with kernels_on_cpu(), sn.using("strict"):
+        monkeypatch.setattr(memory, "available_memory", lambda xp: 8 * 2**30)
+        digits = np.broadcast_to(np.zeros(784, "float32"), (70_000, 784))  # takes no memory
+        with pytest.raises(MemoryError, match=r"exact TSNE needs 1\d.\d GiB for n_samples=70000, but 8.0 GiB are free"):
+            TSNE()._check_memory(asarray(digits))
 
 
 def test_asked_before_anything_is_computed(monkeypatch, xp):

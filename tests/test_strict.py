@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from scratchnet.backend import to_numpy
+from scratchnet.backend import BackendError, resolve_backend, to_numpy
 from scratchnet.testing import HostSyncError, StrictArray, count_host_syncs, no_host_sync, strict
 
 A = np.arange(6.0).reshape(2, 3)
@@ -140,3 +144,23 @@ def test_copies_and_pickles():
         b += 1
         np.testing.assert_array_equal(a.get(), A)
         np.testing.assert_array_equal(b.get(), A + 1)
+
+
+@pytest.mark.parametrize("backends", ["numpy,nonsense", "cupy"])
+def test_the_suite_refuses_backends_that_cannot_work(backends, tmp_path):
+    """SCRATCHNET_TEST_BACKENDS=numpy,cupy without a GPU must not end green: nobody would have tested what was asked."""
+    try:
+        resolve_backend(backends.rpartition(",")[2])
+    except (BackendError, ValueError) as error:
+        reason = str(error)[:40]
+    else:
+        pytest.skip("there is a GPU here")
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", __file__],
+        env={**os.environ, "SCRATCHNET_TEST_BACKENDS": backends},
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent,
+    )
+    assert run.returncode == pytest.ExitCode.USAGE_ERROR
+    assert f"SCRATCHNET_TEST_BACKENDS asks for {backends.rpartition(',')[2]!r}: {reason}" in run.stderr

@@ -1,0 +1,170 @@
+"""What only a GPU can show: ``benchmarks/run.py --backend cupy``. Sizes are those of a card with 80 GB, or 40."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+import scratchnet as sn
+from scratchnet.backend import asarray, backend_module, to_numpy
+from scratchnet.cluster import KMeans
+from scratchnet.datasets import load_mnist
+from scratchnet.decomposition import PCA
+from scratchnet.manifold import TSNE
+from scratchnet.manifold.packed import PackedObjective
+
+from .embedding import iteration_work
+from .race import NotTheSame, Prepare, Race, Work, close, peer
+from .training import ADAM, _Vae, training_work
+
+
+def tsne(quick: bool) -> Iterator[Race]:
+    """Exact t-SNE of all digits, affinities included. openTSNE takes many minutes for 70,000: --rounds 1."""
+    X, iterations, open_tsne = _digits(quick), 10 if quick else 1000, peer("openTSNE")
+    for n in (200,) if quick else (10_000, 70_000):
+        x, start = X[:n], _start(X[:n])
+
+        def ours(x: np.ndarray = x, start: np.ndarray = start) -> Callable[[], TSNE]:
+            there, model = asarray(x), TSNE(init=start, max_iter=iterations)
+            return lambda: model.fit(there)
+
+        def theirs(x: np.ndarray = x, start: np.ndarray = start) -> Callable[[], np.ndarray]:
+            early = min(250, iterations // 4)
+            schedule = {"early_exaggeration_iter": early, "n_iter": iterations - early, "n_jobs": -1}
+            model = open_tsne.TSNE(initialization=start.astype(np.float64), **schedule)  # type: ignore[union-attr]
+            return lambda: np.asarray(model.fit(x))
+
+        yield Race(
+            "t-SNE, affinities included", f"{n:,} x 784, {iterations} iterations", ours,
+            {"openTSNE (CPU)": theirs} if open_tsne else {}, _no_higher,
+            lambda _, n=n: iteration_work(n, iterations), lambda model: f"KL {model.kl_divergence_:.4f}",
+        )  # fmt: skip
+
+
+def _no_higher(ours: TSNE, theirs: np.ndarray) -> str:
+    """Both by the same P: all pairs, on the device."""
+    found = ours.affinities_
+    objective = PackedObjective(found.joint, len(found), ours.dof, found.dtype, backend_module())
+    mine, other = (float(objective.kl(asarray(Y, found.dtype))) for Y in (ours.embedding_, theirs))
+    if mine > 1.02 * other:
+        raise NotTheSame(f"KL {mine:.4f} here, {other:.4f} there")
+    return f"KL {mine:.4f} / {other:.4f}"
+
+
+def bandwidth(quick: bool) -> Iterator[Race]:
+    """The gradient of t-SNE beside a copy on the device that moves as many bytes as P has: its ratio is the share of
+    the bandwidth that is reached."""
+    xp, n, times = backend_module(), 300 if quick else 40_000, 1 if quick else 20
+    objective = PackedObjective(
+        lambda rows, columns: xp.full((rows.stop - rows.start, columns.stop - columns.start), 1 / n**2, "float32"),
+        n, 1.0, "float32", xp,
+    )  # fmt: skip
+    Y = asarray(np.random.default_rng(0).standard_normal((n, 2)), "float32")
+    half = xp.empty(objective._P.size // 2, dtype="float32")
+    source = xp.zeros_like(half)
+
+    def repeat(f: Callable[[], Any]) -> Prepare:
+        return lambda: lambda: [f() for _ in range(times)] and None
+
+    yield Race(
+        "t-SNE gradient", f"{n:,} points, {times} times", repeat(lambda: objective.gradient(Y)),
+        {"device copy": repeat(lambda: xp.copyto(half, source))},
+        work=lambda _: Work(0, float(objective._P.nbytes) * times),
+    )  # fmt: skip
+
+
+def first_call(quick: bool) -> Iterator[Race]:
+    """A new process that trains a VAE for an epoch and embeds 500 digits: kernels compiled, and found on disk."""
+    code = (
+        "import scratchnet as sn; from scratchnet.datasets import load_mnist; from scratchnet.autoencoders import VAE\n"
+        "from scratchnet.manifold import TSNE; from scratchnet.cluster import KMeans\n"
+        f"sn.use({sn.current_backend()!r}); X, _ = load_mnist()\n"
+        "VAE(epochs=1).fit(X[:1000]); TSNE(max_iter=10).fit(X[:500]); KMeans(10).fit(X[:1000])"
+    )
+    kept = tempfile.TemporaryDirectory()
+
+    def process(folder: Callable[[], str]) -> Prepare:
+        def prepare() -> Callable[[], None]:
+            environment = {**os.environ, "CUPY_CACHE_DIR": folder()}
+            return lambda: subprocess.run([sys.executable, "-c", code], check=True, env=environment) and None
+
+        return prepare
+
+    again = {"with kernels on disk": process(lambda: kept.name)}
+    yield Race("first call", "new process, kernels to compile", process(tempfile.mkdtemp), again)
+
+
+def kmeans(quick: bool) -> Iterator[Race]:
+    """Twenty rounds from the same start, beside the same on the CPU."""
+    X = _digits(quick)[:60_000]
+    for k in (10,) if quick else (10, 1000):
+        start = X[np.random.default_rng(0).choice(len(X), k, replace=False)]
+
+        def model(start: np.ndarray = start, k: int = k) -> KMeans:
+            return KMeans(k, init=start, tol=0, max_iter=20)
+
+        def compare(ours: KMeans, theirs: KMeans) -> str:
+            return close("inertia", ours.inertia_, theirs.inertia_, 1e-4)
+
+        yield Race("k-means, 20 rounds", f"{len(X):,} x 784, k={k}", *_both(model, X), compare)
+
+
+def pca(quick: bool) -> Iterator[Race]:
+    """Fifty components, beside the same on the CPU."""
+    X = _digits(quick)[:60_000]
+
+    def compare(ours: PCA, theirs: PCA) -> str:
+        mine, other = (float(m.explained_variance_.sum()) for m in (ours, theirs))
+        return close("variance", mine, other, 1e-4)
+
+    yield Race("PCA(50)", f"{len(X):,} x 784", *_both(lambda: PCA(50), X), compare)
+
+
+def vae(quick: bool) -> Iterator[Race]:
+    """784-400-20, small and large batches, beside PyTorch on the same GPU."""
+    X = _digits(quick)[:60_000]
+    for batch in (128,) if quick else (128, 4096):
+        race = _Vae(X, batch)
+        torch = peer("torch")
+        yield Race(
+            "VAE 784-400-20 on a GPU", f"{len(X):,} x 784, batch {batch}, 1 epoch", race.ours,
+            {f"PyTorch, {name}": race.torch(torch, options) for name, options in ADAM.items()} if torch else {},
+            race.compare, lambda _, batch=batch: training_work([784, 400, 40, 20, 400, 784], len(X), batch),
+        )  # fmt: skip
+
+
+def _both(make: Callable[[], Any], X: np.ndarray) -> tuple[Prepare, dict[str, Prepare]]:
+    """Fitting on the current backend, and on the CPU."""
+
+    def ours() -> Callable[[], Any]:
+        there, model = asarray(X), make()
+        return lambda: model.fit(there)
+
+    def on_cpu() -> Callable[[], Any]:
+        model = make()
+
+        def fit() -> Any:
+            with sn.using("numpy"):
+                return model.fit(X)
+
+        return fit
+
+    return ours, {"scratchnet on the CPU": on_cpu}
+
+
+def _digits(quick: bool) -> np.ndarray:
+    """All 70,000, the training set first."""
+    parts = [load_mnist(split, size="small" if quick else "full")[0] for split in ("train", "test")]
+    return np.concatenate([to_numpy(part) for part in parts])[: 500 if quick else None]
+
+
+def _start(X: np.ndarray) -> np.ndarray:
+    with sn.using("numpy"):
+        scores = PCA(2).fit_transform(X)
+    return scores * (1e-4 / scores[:, 0].std())
