@@ -18,11 +18,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import cache
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from scratchnet.backend import Array, get_xp
+
+T = TypeVar("T")
 
 _ROWS_ON_HOST = 1024  # a block of 784 float32 columns and its distances to a hundred centres stay in the cache
 _ROWS_ON_DEVICE = 1 << 16  # a GPU wants large products
@@ -75,6 +77,26 @@ def rows_per_block(array: Array, width: int = 1) -> int:
     """The size of a block of ``array`` where ``width`` numbers a row are computed: bounded in rows and in memory."""
     rows, entries = (_ROWS_ON_HOST, 1 << 22) if get_xp(array) is np else (_ROWS_ON_DEVICE, 1 << 27)
     return max(1, min(rows, entries // width))
+
+
+class Scratch(Generic[T]):
+    """What ``make()`` returns, kept for the next block that borrows it: one for each thread at work.
+
+    To have the system hand out new pages of memory takes longer than most arithmetic on them.
+    """
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make, self._free = make, list[T]()
+
+    @contextmanager
+    def borrow(self) -> Iterator[T]:
+        """Nobody else has it until the block ends. What is in it is anything."""
+        try:
+            item = self._free.pop()
+        except IndexError:
+            item = self._make()
+        yield item
+        self._free.append(item)
 
 
 def n_threads() -> int:

@@ -98,9 +98,9 @@ def test_most_distances_are_left_out(monkeypatch):
     X, measured = make("clusters", "float64", n=10_000), []
     from scratchnet.cluster import bounds
 
-    def counting(self, rows, m):
-        measured.append(m)
-        measure(self, rows, m)
+    def counting(self, rows, x, d):
+        measured.append(len(d))
+        measure(self, rows, x, d)
 
     measure = bounds._Round._measure
     monkeypatch.setattr(bounds._Round, "_measure", counting)

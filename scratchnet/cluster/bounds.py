@@ -43,6 +43,8 @@ class BoundedLloyd(Lloyd):
     at: np.ndarray
     way: np.ndarray
     farthest: float
+    block: int  # rows that one thread looks through at once
+    scratch: blocks.Scratch[tuple[np.ndarray, np.ndarray]]  # for rows of X, and for their distances
 
     def assign(self, centers: np.ndarray) -> bool:
         """Give every point to the nearest of ``centers`` (k, d); whether any point moved."""
@@ -66,6 +68,10 @@ class BoundedLloyd(Lloyd):
         self.at, self.way, self.farthest = c, np.zeros(k), 0.0
         self.labels, self.lower = np.zeros(n, dtype=np.intp), np.full((n, k), -np.inf, dtype=dtype)  # nothing is known
         self.upper, self.others = np.full(n, np.inf, dtype=dtype), np.full(n, -np.inf, dtype=dtype)
+        self.block = max(1, min(_ROWS, _DISTANCES // k, n))
+        self.scratch = blocks.Scratch(
+            lambda: (np.empty((_PIECE, self.X.shape[1]), dtype=dtype), np.empty(self.block * k, dtype=dtype))
+        )
         _Round(self, c).run()
 
     def _move(self, rows: np.ndarray, before: np.ndarray) -> None:
@@ -103,8 +109,7 @@ class _Round:
 
     def run(self) -> None:
         """Update labels and bounds of all rows."""
-        n, k = self.lloyd.lower.shape
-        blocks.map(self._look_through, np.arange(n), size=max(1, min(_ROWS, _DISTANCES // k)))
+        blocks.map(self._look_through, np.arange(len(self.lloyd.X)), size=self.lloyd.block)
 
     def _look_through(self, block: np.ndarray) -> None:
         """Measure those of a block of rows that are in doubt; all of it if they are most."""
@@ -113,22 +118,32 @@ class _Round:
         at_most = s.upper[part] + self.way[s.labels[part]]
         at_most += self.margin
         rows = np.flatnonzero(at_most >= others - self.farthest)
-        least = (s.lower[part][rows] - self.way).min(axis=1)
-        others[rows] = least + self.farthest
-        rows = rows[at_most[rows] >= least]
-        most = len(rows) > len(block) // 2  # then all, as a slice: cheaper than picking
-        self._measure(part if most else block[rows], len(block) if most else len(rows))
+        with s.scratch.borrow() as (x, d):
+            now = np.take(s.lower[part], rows, axis=0, out=_rows(d, len(rows), len(self.c)), mode="clip")
+            now -= self.way
+            least = now.min(axis=1)
+            others[rows] = least + self.farthest
+            rows = rows[at_most[rows] >= least]
+            if len(rows) > len(block) // 2:  # then all, as a slice: cheaper than picking
+                self._measure(part, x, _rows(d, len(block), len(self.c)))
+            else:
+                self._measure(block[rows], x, _rows(d, len(rows), len(self.c)))
 
-    def _measure(self, rows: np.ndarray | slice, m: int) -> None:
-        """All distances of these m rows. (Only those that could matter, or only to the own centre first, would be fewer
-        now and more later: a product with all centres costs little more than reading the rows, and renews all bounds.)
+    def _measure(self, rows: np.ndarray | slice, x: np.ndarray, d: np.ndarray) -> None:
+        """All distances of these rows, into d. (Only those that could matter, or only to the own centre first, would be
+        fewer now and more later: a product with all centres costs little more than reading the rows, and renews all
+        bounds.)
         """
-        s, g, here = self.lloyd, self.lloyd.geometry, np.arange(m)
-        d = np.empty((m, len(self.c)), dtype=self.c.dtype)
-        for i in range(0, m, _PIECE):
-            piece = slice(i, i + _PIECE)
-            x = s.X[rows][piece] if isinstance(rows, slice) else s.X[rows[piece]]
-            np.matmul(g.local(x), self.minus_2c, out=d[piece])
+        s, g, here = self.lloyd, self.lloyd.geometry, np.arange(len(d))
+        for i in range(0, len(d), _PIECE):
+            piece = slice(i, min(i + _PIECE, len(d)))
+            if isinstance(rows, slice):
+                some = s.X[rows][piece]
+            elif s.X.flags.c_contiguous:
+                some = np.take(s.X, rows[piece], axis=0, out=x[: piece.stop - i], mode="clip")
+            else:  # take would copy all of X first
+                some = s.X[rows[piece]]
+            np.matmul(g.local(some), self.minus_2c, out=d[piece])
         d += self.c_size
         size, own = s.size[rows], s.labels[rows]
         nearest = d.argmin(axis=1)
@@ -144,3 +159,8 @@ class _Round:
         s.others[rows] = d.min(axis=1) + self.farthest
         d += self.way
         s.lower[rows] = d
+
+
+def _rows(scratch: np.ndarray, n: int, k: int) -> np.ndarray:
+    """The start of flat ``scratch`` as (n, k)."""
+    return scratch[: n * k].reshape(n, k)

@@ -46,7 +46,7 @@ class TiledObjective:
         count = -(-n // TILE)
         parts = [slice(a, b) for a, b in pairwise(n * i // count for i in range(count + 1))]  # cut evenly
         self._places = list(combinations(parts, 2)) + [(part, part) for part in parts]  # the short work last
-        self._scratch: list[Array] = []  # three tiles for each thread
+        self._scratch = blocks.Scratch(lambda: np.empty((3, TILE * TILE), self.dtype))
         self._tiles: list[Array] = self._map(lambda i, rows, columns: joint(rows, columns).astype(self.dtype))
         self._p_log_p = sum(self._map(self._p_log_p_tile))
 
@@ -85,31 +85,29 @@ class TiledObjective:
     ) -> tuple[Array, Array | None, float]:
         """M [Y, 1] (2, k + 1, rows) and M' [Y, 1] for M = p f and M = w f, and sum w; f without its constant factor."""
         P, dof = self._tiles[i], self.dof
-        scratch = self._scratch.pop() if self._scratch else np.empty((3, TILE * TILE), self.dtype)
-        tiles = scratch[:, : P.size].reshape(3, *P.shape)
-        M, T, W = tiles
         here, there = left[:-1, rows], left[:-1, columns]  # [Y, 1]'
-
-        np.matmul(left[:, rows].T, right[:, columns], out=T)
-        if clip:
-            np.maximum(T, 0 if dof is None else 1, out=T)
-        if rows == columns:
-            np.fill_diagonal(T, np.inf)
-        if dof is None:
-            W = np.exp(np.negative(T, out=T), out=T)  # f = 1
-            np.copyto(M, P)
-        else:
-            f = np.divide(1, T, out=T)
-            W = f if dof == 1 else np.power(f, (dof + 1) / 2, out=W)
-            np.multiply(P, f, out=M)
-        z = float(np.dot(W, there[-1]).sum(dtype=np.float64))
-        if dof is not None:
-            np.multiply(W, T, out=T)
-        both = tiles[:2, None]
-        forward = np.matmul(both, there[:, :, None])[..., 0]
-        backward = None if rows == columns else np.matmul(here[:, None, :], both)[..., 0, :]
-        self._scratch.append(scratch)
-        return forward, backward, z
+        with self._scratch.borrow() as scratch:
+            tiles = scratch[:, : P.size].reshape(3, *P.shape)
+            M, T, W = tiles
+            np.matmul(left[:, rows].T, right[:, columns], out=T)
+            if clip:
+                np.maximum(T, 0 if dof is None else 1, out=T)
+            if rows == columns:
+                np.fill_diagonal(T, np.inf)
+            if dof is None:
+                np.exp(np.negative(T, out=T), out=T)  # w; f = 1
+                np.copyto(M, P)
+                z = np.dot(T, there[-1])
+            else:
+                np.divide(1, T, out=T)  # f
+                W = T if dof == 1 else np.power(T, (dof + 1) / 2, out=W)
+                z = np.dot(W, there[-1])
+                np.multiply(P, T, out=M)
+                np.multiply(W, T, out=T)
+            both = tiles[:2, None]
+            forward = np.matmul(both, there[:, :, None])[..., 0]
+            backward = None if rows == columns else np.matmul(here[:, None, :], both)[..., 0, :]
+        return forward, backward, float(z.sum(dtype=np.float64))
 
     def _factors(self, Y: Array) -> tuple[Array, Array]:
         """[Y, 1, |y|^2/dof]' and [-2 Y/dof, 1 + |y|^2/dof, 1]', each (k + 2, n).
@@ -136,9 +134,7 @@ class TiledObjective:
     def kl(self, Y: Array) -> float:
         """KL(P || Q) = sum_ij p_ij (log p_ij - log w_ij) + log Z in nats."""
         left, right = self._factors(Y)
-        parts = self._map(
-            lambda i, rows, columns: self._kl_tile(i, left[:, rows].T @ right[:, columns], rows == columns)
-        )
+        parts = self._map(lambda i, rows, columns: self._kl_tile(i, rows, columns, left, right))
         cost, z = np.sum(parts, axis=0)
         return float(self._p_log_p + cost + np.log(z))
 
@@ -148,14 +144,22 @@ class TiledObjective:
         cost = _total(P * np.log(np.maximum(P, np.finfo(self.dtype).tiny)))
         return cost if rows == columns else 2 * cost
 
-    def _kl_tile(self, i: int, T: Array, diagonal: bool) -> tuple[float, float]:
+    def _kl_tile(self, i: int, rows: slice, columns: slice, left: Array, right: Array) -> tuple[float, float]:
         """The tile's sum of -p log w, and its sum of w."""
-        log_w = -np.maximum(T, 0) if self.dof is None else -(self.dof + 1) / 2 * np.log(np.maximum(T, 1))
-        cost = -_total(self._tiles[i] * log_w)
-        if diagonal:
-            np.fill_diagonal(log_w, -np.inf)
-        z = _total(np.exp(log_w))
-        return (cost, z) if diagonal else (2 * cost, 2 * z)
+        P = self._tiles[i]
+        with self._scratch.borrow() as scratch:
+            T, M, _ = scratch[:, : P.size].reshape(3, *P.shape)
+            np.matmul(left[:, rows].T, right[:, columns], out=T)
+            if self.dof is None:
+                log_w = np.negative(np.maximum(T, 0, out=T), out=T)
+            else:
+                log_w = np.log(np.maximum(T, 1, out=T), out=T)
+                log_w *= -(self.dof + 1) / 2
+            cost = -_total(np.multiply(P, log_w, out=M))
+            if rows == columns:
+                np.fill_diagonal(log_w, -np.inf)
+            z = _total(np.exp(log_w, out=log_w))
+        return (cost, z) if rows == columns else (2 * cost, 2 * z)
 
 
 def _total(M: Array) -> float:
