@@ -203,8 +203,7 @@ def backend_module(name: str | None = None) -> Module:
 
 def runs_kernels(a: Array) -> bool:
     """Whether the CUDA kernels of :mod:`scratchnet.kernels` run on ``a``: on CuPy arrays, not on doubles of them."""
-    xp = get_xp(a)
-    return xp is not np and hasattr(xp, "RawKernel")
+    return type(a) is not np.ndarray and hasattr(get_xp(a), "RawKernel")
 
 
 @cache

@@ -73,7 +73,9 @@ def twin(kernel: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[
     def decorate(formula: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(formula)
         def either(*args: Any) -> Any:
-            return kernel(*args) if runs_kernels(args[0]) else formula(*args)
+            if type(args[0]) is not np.ndarray and runs_kernels(args[0]):  # a small network asks a million times
+                return kernel(*args)
+            return formula(*args)
 
         either.formula, either.kernel = formula, kernel  # type: ignore[attr-defined]
         return either
