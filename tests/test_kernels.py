@@ -37,7 +37,7 @@ TWINS = {
     "bias relu": layers.bias_relu,
     "relu gradient": layers.relu_grad,
 }
-SIZES = [(1, 1), (1, 33), (2, 3), (3, 2), (5, 31), (37, 129), (130, 20)]
+SIZES = [(1, 1), (2, 3), (3, 33), (37, 129), (130, 20)]
 TOLERANCE = {"float32": 4e-6, "float64": 1e-13}  # of one entry: a few roundings
 
 
@@ -131,8 +131,11 @@ def packed(P, dof, dtype):
     return PackedObjective(lambda rows, columns: P[rows, columns], len(P), dof, dtype, strict)
 
 
-@pytest.mark.parametrize("dof", [1.0, 0.5, 2.0])
-@pytest.mark.parametrize(("n", "k"), [(2, 1), (3, 2), (127, 3), (128, 2), (129, 1), (129, 2), (300, 2), (300, 3)])
+@pytest.mark.parametrize(
+    ("n", "k", "dof"),
+    [(2, 1, 1.0), (3, 2, 1.0), (127, 3, 0.5), (128, 2, 1.0), (129, 1, 2.0), (129, 2, 1.0), (129, 3, 1.0)]
+    + [(300, 1, 1.0), (300, 2, 1.0), (300, 2, 0.5), (300, 3, 2.0)],
+)
 def test_tsne_equals_the_dense_formulas(on_cpu, n, k, dof, dtype):
     """One tile, several, and padded ones; all entries, in units of the largest."""
     Y, P = problem(n, k)
@@ -183,7 +186,7 @@ def test_packing_keeps_every_entry_and_reads_it_in_order():
         assert len(set(stretch // 256)) == len(set(stretch % 256)) == 32
 
 
-@pytest.mark.parametrize("k", [1, 2, 3, 4])
+@pytest.mark.parametrize("k", [2, 4])
 def test_an_embedding_by_kernels_is_the_plain_one(on_cpu, k):
     """Thirty iterations, affinities included; above three dimensions the dense formulas take over."""
     X = np.random.default_rng(0).standard_normal((150, 10))
