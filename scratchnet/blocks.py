@@ -11,6 +11,7 @@ they are views.
 
 from __future__ import annotations
 
+import operator
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -59,15 +60,18 @@ def sum(function: Callable[..., Any], *arrays: Array, size: int | None = None) -
     number, an array, or a tuple of them, which is summed entry by entry.
     """
     total: Any = None
+    plus = operator.add  # the first result is not ours to write into, sums are
 
     def add(result: Any) -> None:
-        nonlocal total
+        nonlocal total, plus
         if total is None:
             total = result
-        elif isinstance(result, tuple):
-            total = tuple(t + r for t, r in zip(total, result, strict=True))
+            return
+        if isinstance(result, tuple):
+            total = tuple(plus(t, r) for t, r in zip(total, result, strict=True))
         else:
-            total = total + result
+            total = plus(total, result)
+        plus = operator.iadd
 
     _run(function, arrays, size, add)
     return 0 if total is None else total
