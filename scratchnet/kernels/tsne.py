@@ -58,7 +58,7 @@ extern "C" __global__ void tsne_tiles(const REAL* P, const REAL* Y, const int* t
         for (int k = 0; k < K; ++k) y[c][k] = Y[k * N + J * TILE + 32 * c + lane];
         for (int k = 0; k < 2 * K; ++k) column_sum[c][k] = 0;
     }
-    __syncthreads();
+    __syncwarp();  // a warp reads only what its own lanes have written
 
     const REAL* p = P + (long long)blockIdx.x * TILE * TILE + warp * 32 * TILE + lane;
     REAL total = 0;

@@ -2,8 +2,8 @@
 //
 // Blocks run one after the other. The threads of a block are fibers: each runs until it ends or has to wait, for the
 // block (__syncthreads) or for its warp (__syncwarp, shuffles). A thread that waits for one that has ended, or for one
-// that waits elsewhere, is an error here: on a GPU it would be undefined. Threads can be run in ascending or descending
-// order: where results differ, somebody reads what nobody made him wait for.
+// that waits elsewhere, is an error here: on a GPU it would be undefined. Each warp runs ahead of the others as far as it
+// can, in ascending or descending order: where results differ, somebody reads or writes what he should have waited for.
 #pragma once
 #include <math.h>
 #include <setjmp.h>
@@ -90,18 +90,19 @@ inline bool run_block(unsigned threads, bool descending) {
         turn[t] = 0;
     }
     for (;;) {
-        bool alive = false, moved = false;
-        for (unsigned i = 0; i < threads; ++i) {
-            now = descending ? threads - 1 - i : i;
-            if (fibers[now].state == READY) {
-                resume();
-                moved = true;
-            }
-            alive |= fibers[now].state != ENDED;
+        bool moved = false;
+        for (unsigned i = 0; i < threads; i += 32) {
+            const unsigned first = descending ? threads - 32 - i : i;
+            do {  // a warp runs ahead of the others as far as it can
+                for (unsigned lane = 0; lane < 32; ++lane) {
+                    now = first + (descending ? 31 - lane : lane);
+                    if (fibers[now].state != READY) continue;
+                    resume();
+                    moved = true;
+                }
+            } while (release(first, first + 32, AT_WARP));
         }
-        if (!alive) return true;
-        for (unsigned first = 0; first < threads; first += 32)
-            moved |= release(first, first + 32 < threads ? first + 32 : threads, AT_WARP);
+        if (release(0, threads, ENDED)) return true;  // all of them
         moved |= release(0, threads, AT_BLOCK);
         if (!moved) {
             error = "threads wait for others that have ended or wait elsewhere";
