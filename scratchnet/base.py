@@ -16,7 +16,10 @@ from typing import Any, ClassVar, ParamSpec, Self, TypeVar
 
 import numpy as np
 
+from scratchnet import blocks
 from scratchnet.backend import Array, Module, asarray, backend_module, get_xp, resolve_backend, to_numpy
+
+_CHECKED_AT_ONCE = 1 << 22  # entries
 
 State = TypeVar("State")
 Parameters = ParamSpec("Parameters")
@@ -263,7 +266,9 @@ def check_finite(X: Array, name: str = "X", given: Array | None = None) -> None:
     type, which may have been what made it infinite."""
     xp = get_xp(X)
     with np.errstate(over="ignore", invalid="ignore"):
-        if bool(xp.isfinite(X.sum())):  # one pass; a sum hides no NaN or infinity, but may overflow
+        # one pass over memory, on all cores; a sum hides no NaN or infinity, but may overflow
+        total = blocks.sum(lambda x: x.sum(), X, size=max(1, _CHECKED_AT_ONCE * len(X) // max(1, X.size)))
+        if bool(xp.isfinite(total)):
             return
     bad = to_numpy(~xp.isfinite(X))
     if not bad.any():

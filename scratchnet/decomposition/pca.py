@@ -211,10 +211,11 @@ class PCA(TransformerMixin, Estimator):
 
 def mean_and_scatter(X: Array) -> tuple[Array, Array]:
     """The mean (d,) of the rows of X (n, d), and the sum of (x - mean)'(x - mean) over them (d, d), in float64."""
-    xp, mean = get_xp(X), X.mean(axis=0, dtype=np.float64)
+    xp = get_xp(X)
+    rows = _ROWS if xp is np else blocks.rows_per_block(X)
+    mean = blocks.sum(lambda x: x.sum(axis=0, dtype=np.float64), X, size=rows) / len(X)
     near = mean.astype(X.dtype)
     offset = mean - near  # what rounding the mean leaves in every row
-    rows = _ROWS if xp is np else blocks.rows_per_block(X)
     scratch = blocks.Scratch(lambda: xp.empty((min(rows, len(X)), X.shape[1]), dtype=X.dtype))
 
     def block(x: Array) -> Array:
