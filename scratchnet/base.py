@@ -220,6 +220,8 @@ def check_array(
     shape = tuple(X.shape)
     if X.ndim != ndim:
         hint = f"Reshape your data: {name}.reshape(-1, 1) if it is one feature, {name}.reshape(1, -1) if one sample"
+        if ndim == 1:
+            hint = f"Pass {name}.ravel() if it is one column"
         raise ValueError(f"{name} must be {ndim}-D, got {X.ndim}-D with shape {shape}. {hint}")
     if shape[0] < min_samples:
         raise ValueError(

@@ -132,9 +132,8 @@ def _run(
     def block(i: int) -> Any:
         return function(*(a[i * size : (i + 1) * size] for a in arrays))
 
-    if xp is not np or getattr(
-        _thread, "in_block", False
-    ):  # a device orders its own work; blocks within a block stay in its thread
+    nested = getattr(_thread, "in_block", False)  # blocks within a block stay in its thread
+    if xp is not np or nested:  # a device orders its own work
         for i in range(count):
             take(block(i))
         return

@@ -122,6 +122,11 @@ def check_labels(y: Any, name: str) -> np.ndarray:
         raise ValueError(f"{name} must be 1-D, one label a row, got shape {y.shape}")
     if len(y) == 0:
         raise ValueError(f"{name} is empty")
+    if y.dtype.kind == "O":
+        try:
+            np.unique(y)
+        except TypeError as error:
+            raise TypeError(f"{name} mixes labels that have no order ({error}); make them all of one type") from None
     if y.dtype.kind == "f":
         if not np.isfinite(y).all():
             raise ValueError(f"{name} contains NaN or infinity")

@@ -215,6 +215,22 @@ def test_a_long_chain(linkage):
     )
 
 
+@pytest.mark.parametrize("columns", [2, 9])
+def test_overflow_is_refused(xp, dtype, linkage, columns):
+    """Infinite distances between clusters would lead the chain in circles for ever."""
+    X = np.random.default_rng(0).random((30, columns)).astype(dtype)
+    largest = float(np.finfo(dtype).max)
+    model = AgglomerativeClustering(linkage=linkage).fit(X * np.dtype(dtype).type(1e-3 * largest**0.5))
+    tree = model.linkage_matrix_
+    assert np.isfinite(to_numpy(tree)).all()
+    with pytest.raises(ValueError, match=f"distances overflow {dtype}; scale it down"):
+        model.fit((X - 0.5) * np.dtype(dtype).type(largest))
+    if linkage == "ward":
+        with pytest.raises(ValueError, match=f"distances overflow {dtype}; scale it down"):
+            model.fit(X[:20] * np.dtype(dtype).type(0.1 * largest**0.5))
+    assert model.linkage_matrix_ is tree
+
+
 def test_is_told_before_it_would_not_fit(monkeypatch):
     monkeypatch.setattr(memory, "available_memory", lambda xp: 10_000)
     AgglomerativeClustering().fit(np.eye(50))  # 50 * 49 / 2 * 8 = 9800 bytes

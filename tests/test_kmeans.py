@@ -524,7 +524,7 @@ def test_bad_parameters(parameters, message):
     (-np.ones(60), "sample_weight has negative entries"),
     (np.zeros(60), "sample_weight is zero everywhere"),
     (np.ones(59), "sample_weight has 59 entries, but X has n_samples=60"),
-    (np.ones((60, 1)), "sample_weight must be 1-D"),
+    (np.ones((60, 1)), r"sample_weight must be 1-D.*Pass sample_weight\.ravel\(\)"),
     (np.full(60, np.nan), "sample_weight contains NaN"),
     (np.r_[np.ones(3), np.zeros(57)], r"n_clusters=8 is more than n_samples=60 \(3 of them with a positive weight\)"),
 ])  # fmt: skip

@@ -120,3 +120,5 @@ def test_bad_input():
         KNeighborsClassifier(1).fit(np.eye(3), [[0], [1], [1]])
     with pytest.raises(ValueError, match="y is continuous"):
         KNeighborsClassifier(1).fit(np.eye(3), [0.5, 1, 1])
+    with pytest.raises(TypeError, match=r"y mixes labels that have no order.*make them all of one type"):
+        KNeighborsClassifier(1).fit(np.eye(3), [None, "a", "a"])

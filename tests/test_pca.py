@@ -309,6 +309,20 @@ def test_n_components_is_checked(n_components, error, message):
         PCA(n_components).fit(IRIS)
 
 
+@pytest.mark.parametrize("n", [3, 50])
+def test_overflow_is_refused(xp, dtype, n):
+    X = np.random.default_rng(0).standard_normal((n, 5)).astype(dtype)
+    largest = float(np.finfo(dtype).max)
+    pca = PCA(2).fit(X * np.dtype(dtype).type(1e-3 * largest**0.5))
+    assert np.isfinite(to_numpy(pca.explained_variance_)).all()
+    before = pca.components_
+    for scale in 10 * largest**0.5, 0.1 * largest:
+        for fit in pca.fit, PCA(2).partial_fit:
+            with pytest.raises(ValueError, match=f"variances overflow {dtype}; scale it down"):
+                fit(X * np.dtype(dtype).type(scale))
+    assert pca.components_ is before
+
+
 def test_not_fitted():
     for call in PCA().transform, PCA().inverse_transform, PCA().score:
         with pytest.raises(NotFittedError, match="not fitted"):

@@ -12,6 +12,7 @@ from scratchnet.backend import Array, asarray, to_numpy
 from scratchnet.base import Estimator, all_or_nothing, check_choice, check_integer, check_number, progress
 from scratchnet.cluster.linkage import (
     Merge,
+    check_range,
     condensed_distances,
     cut,
     dendrogram,
@@ -105,6 +106,7 @@ class AgglomerativeClustering(Estimator):
         self._check_cut(self.n_clusters, self.distance_threshold, n)
         itemsize, what = X.dtype.itemsize, f"the distances between all points, in {X.dtype},"
         check_memory(lambda n: n * (n - 1) // 2 * itemsize, n, np, what)
+        check_range(X, squared=self.linkage == "ward")
         return X
 
     def _merges(self, X: Array) -> Iterator[Merge]:

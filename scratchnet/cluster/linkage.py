@@ -49,6 +49,16 @@ def condensed_distances(X: Array, squared: bool) -> np.ndarray:
     return condensed
 
 
+def check_range(X: Array, squared: bool) -> None:
+    """Raise ValueError if a distance, or a term of Ward's update of ``squared`` ones, may overflow the type of X."""
+    with np.errstate(over="ignore"):
+        span = X.max(axis=0).astype(np.float64) - X.min(axis=0)
+        largest = float((span**2).sum())  # no squared distance is larger, no term than n^2 times that
+    limit = float(np.finfo(X.dtype).max)
+    if not np.isfinite(largest) or (largest > limit / len(X) ** 2 if squared else largest**0.5 > limit):
+        raise ValueError(f"X spans so large a range that distances overflow {X.dtype}; scale it down first")
+
+
 class _Differences:
     """Squared distances (n, m - first) to the rows Y[first:] of Y (m, d) as sums of squared differences, in float64.
 

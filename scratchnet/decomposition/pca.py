@@ -78,6 +78,7 @@ class PCA(TransformerMixin, Estimator):
         self.backend = backend
 
     @all_or_nothing
+    @np.errstate(over="ignore", invalid="ignore")  # _eigh tells what overflowed
     def fit(self, X: Any, y: Any = None) -> Self:
         """Find mean, components and variances of X (n_samples, n_features)."""
         X = self._check_fit(X)
@@ -85,18 +86,18 @@ class PCA(TransformerMixin, Estimator):
         self._check_n_components(min(n, d))
         if n >= d:
             mean, scatter = mean_and_scatter(X)
-            values, vectors = xp.linalg.eigh(scatter)
-            vectors = vectors[:, ::-1]
+            values, vectors = _eigh(scatter, n, X.dtype)
         else:
             mean = X.mean(axis=0, dtype=np.float64)
             rows = X - mean  # float64: there are fewer rows than columns, so this is small
-            values, left = xp.linalg.eigh(_gram(rows.T))
+            values, left = _eigh(_gram(rows.T), n, X.dtype)
             # rows' left has orthogonal columns of length sqrt(value). QR scales them to one, and where the length is 0
             # it puts some direction orthogonal to all the others.
-            vectors = xp.linalg.qr(rows.T @ left[:, ::-1])[0]
-        return self._keep(n, mean, values[::-1], vectors, X.dtype)
+            vectors = xp.linalg.qr(rows.T @ left)[0]
+        return self._keep(n, mean, values, vectors, X.dtype)
 
     @all_or_nothing
+    @np.errstate(over="ignore", invalid="ignore")
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Take in the next rows X (n, n_features): afterwards this is the PCA of all rows so far, exactly.
 
@@ -117,8 +118,8 @@ class PCA(TransformerMixin, Estimator):
             shift = mean - mean_before  # derivation 7.3
             scatter += (vectors * values) @ vectors.T + xp.outer(shift, shift) * (before * len(X) / n)
             mean = mean_before + shift * (len(X) / n)
-        values, vectors = xp.linalg.eigh(scatter)
-        return self._keep(n, mean, values[::-1], vectors[:, ::-1], X.dtype)
+        values, vectors = _eigh(scatter, n, X.dtype)
+        return self._keep(n, mean, values, vectors, X.dtype)
 
     def _check_n_components(self, largest: int) -> None:
         if self.n_components is not None and not isinstance(self.n_components, (float, np.floating)):
@@ -229,6 +230,14 @@ def mean_and_scatter(X: Array) -> tuple[Array, Array]:
 def _gram(A: Array) -> Array:
     """A'A, multiplied in A's precision, in float64 from then on."""
     return (A.T @ A).astype(np.float64)
+
+
+def _eigh(S: Array, n: int, dtype: Any) -> tuple[Array, Array]:
+    """Eigenvalues, falling, and eigenvectors of the scatter S of n rows; an error if their variances overflow."""
+    if not float(S.trace()) / max(n - 1, 1) <= np.finfo(dtype).max:  # NaN is not
+        raise ValueError(f"X spans so large a range that its variances overflow {dtype}; scale it down first")
+    values, vectors = get_xp(S).linalg.eigh(S)
+    return values[::-1], vectors[:, ::-1]
 
 
 def _fix_signs(components: Array) -> Array:
