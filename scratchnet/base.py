@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
+from itertools import chain
 from typing import Any, ClassVar, ParamSpec, Self, TypeVar
 
 import numpy as np
@@ -343,13 +344,16 @@ def progress(states: Iterator[State], *, total: int | None, description: str, ve
         return
     from tqdm import tqdm
 
+    states = iter(states)
+    first = next(states, None)  # what is said before it, a report or an error, comes before the bar
+    if first is None:
+        return
     with tqdm(total=total, desc=description) as bar:
-        state, told = None, -np.inf
-        for state in states:
+        state, told = first, -np.inf
+        for state in chain([first], states):
             if time.monotonic() - told > 0.5:  # a state may compute what it says
                 bar.set_postfix_str(str(state), refresh=False)
                 told = time.monotonic()
             bar.update()
             yield state
-        if state is not None:
-            bar.set_postfix_str(str(state))
+        bar.set_postfix_str(str(state))

@@ -165,7 +165,7 @@ def train(
     hidden: Annotated[str, typer.Option(help="Widths between input and code, comma-separated.")] = "400",
     latent: Annotated[int, typer.Option(help="Width of the code.")] = 20,
     likelihood: Annotated[str, typer.Option(help="bernoulli (data in [0, 1]) or gaussian.")] = "bernoulli",
-    epochs: Annotated[int, typer.Option(help="Passes over the data.")] = 20,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the data.")] = 20,
     validation: Annotated[float, typer.Option(help="Share of the rows held out to validate.")] = 0.1,
     backend: Backend = None,
     seed: Seed = 0,

@@ -12,11 +12,12 @@ from typing import Any
 from scratchnet.backend import Array, Module
 from scratchnet.kernels import tsne
 from scratchnet.kernels.tsne import TILE
+from scratchnet.manifold.sne import Objective
 
 _STRIP = 8  # rows of tiles that are computed at once: few large matrix products
 
 
-class PackedObjective:
+class PackedObjective(Objective):
     """KL(P || Q) over all pairs and its gradient, for arrays that kernels run on.
 
     Parameters
@@ -55,13 +56,6 @@ class PackedObjective:
         padded = (-(-n // TILE) + 1) * TILE
         iteration = 2 * k * padded**2 / TILE * itemsize
         return padded**2 * itemsize / 2 + max(iteration, _STRIP * TILE * padded * (32 + 3 * itemsize))
-
-    def gradient(self, Y: Array, exaggeration: float = 1.0) -> Array:
-        """The derivative (n, k) by Y, with P multiplied by ``exaggeration``."""
-        attraction, repulsion = self.forces(Y)
-        attraction *= exaggeration
-        attraction += repulsion
-        return attraction
 
     def forces(self, Y: Array) -> tuple[Array, Array]:
         """The attracting and the repelling part of the gradient, each (n, k)."""

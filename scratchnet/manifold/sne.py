@@ -152,6 +152,10 @@ class Objective(Protocol):
 
     def gradient(self, Y: Array, exaggeration: float = 1.0) -> Array:
         """(n, k): its derivative, with P multiplied by ``exaggeration``."""
+        attraction, repulsion = self.forces(Y)
+        attraction *= exaggeration
+        attraction += repulsion
+        return attraction
 
     def forces(self, Y: Array) -> tuple[Array, Array]:
         """The attracting and the repelling part of the gradient, each (n, k)."""

@@ -22,11 +22,12 @@ import numpy as np
 
 from scratchnet import blocks
 from scratchnet.backend import Array
+from scratchnet.manifold.sne import Objective
 
 TILE = 512  # rows and columns; at 256 two threads wait for the interpreter, at 1024 tiles leave the cache
 
 
-class TiledObjective:
+class TiledObjective(Objective):
     """KL(P || Q) over all pairs and its gradient, for NumPy arrays.
 
     Parameters
@@ -55,13 +56,6 @@ class TiledObjective:
         return blocks.map(lambda i: function(int(i[0]), *self._places[int(i[0])]), np.arange(len(self._places)), size=1)
 
     # -- gradient -----------------------------------------------------------------------------------------------------
-
-    def gradient(self, Y: Array, exaggeration: float = 1.0) -> Array:
-        """The derivative (n, k) by Y, with P multiplied by ``exaggeration``."""
-        attraction, repulsion = self.forces(Y)
-        attraction *= exaggeration
-        attraction += repulsion
-        return attraction
 
     def forces(self, Y: Array) -> tuple[Array, Array]:
         """The parts of the gradient, 4 sum_j p_ij f_ij (y_i - y_j) and -4 sum_j q_ij f_ij (y_i - y_j), each (n, k)."""
