@@ -290,13 +290,13 @@ def check_finite(X: Array, name: str = "X", given: Array | None = None) -> None:
     )
 
 
-def check_integer(value: Any, name: str, *, minimum: int = 1, maximum: int | None = None) -> int:
-    """``value`` as an int in [minimum, maximum], or an error that names the argument."""
+def check_integer(value: Any, name: str, *, minimum: int = 1, maximum: int | None = None, limit: str = "") -> int:
+    """``value`` as an int in [minimum, maximum], or an error that names the argument, and what sets the ``limit``."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name}={value!r} must be an integer, got {type(value).__name__}")
     if value < minimum or (maximum is not None and value > maximum):
         bounds = f"at least {minimum}" if maximum is None else f"between {minimum} and {maximum}"
-        raise ValueError(f"{name}={value} must be {bounds}")
+        raise ValueError(f"{name}={value} must be {bounds}" + (f", {limit}" if limit else ""))
     return int(value)
 
 

@@ -560,3 +560,18 @@ def test_predict_needs_a_fit_and_the_same_features():
         KMeans().predict(blobs())
     with pytest.raises(ValueError, match="X has 2 features, but KMeans is expecting 3"):
         KMeans(2).fit(blobs()).predict(np.ones((3, 2)))
+
+
+def test_an_interrupted_refit_leaves_the_fit_before(monkeypatch):
+    X = np.random.default_rng(0).standard_normal((60, 3))
+    model = KMeans(4, random_state=0).fit(X)
+    centers, inertia = model.cluster_centers_.copy(), model.inertia_
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scratchnet.cluster.lloyd.Lloyd.middles", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X)
+    assert model.inertia_ == inertia
+    np.testing.assert_array_equal(model.cluster_centers_, centers)

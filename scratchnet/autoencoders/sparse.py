@@ -114,7 +114,6 @@ class KSparseAutoencoder(Autoencoder):
 
     def _check_parameters(self, has_validation: bool) -> None:
         super()._check_parameters(has_validation)
-        if check_integer(self.k, "k") > self.n_latent:
-            raise ValueError(f"k={self.k} must be between 1 and {self.n_latent}, the n_latent units of the code")
+        check_integer(self.k, "k", maximum=self.n_latent, limit="the n_latent units of the code")
         check_number(self.alpha, "alpha", minimum=1)
         check_integer(self.annealing, "annealing", minimum=0)

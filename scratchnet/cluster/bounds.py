@@ -124,10 +124,9 @@ class _Round:
             least = now.min(axis=1)
             others[rows] = least + self.farthest
             rows = rows[at_most[rows] >= least]
-            if len(rows) > len(block) // 2:  # then all, as a slice: cheaper than picking
-                self._measure(part, x, _rows(d, len(block), len(self.c)))
-            else:
-                self._measure(block[rows], x, _rows(d, len(rows), len(self.c)))
+            most = len(rows) > len(block) // 2  # then all, as a slice: cheaper than picking
+            m = len(block) if most else len(rows)
+            self._measure(part if most else block[rows], x, _rows(d, m, len(self.c)))
 
     def _measure(self, rows: np.ndarray | slice, x: np.ndarray, d: np.ndarray) -> None:
         """All distances of these rows, into d. (Only those that could matter, or only to the own centre first, would be

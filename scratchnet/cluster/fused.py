@@ -6,7 +6,6 @@ import numpy as np
 
 from scratchnet import blocks
 from scratchnet.backend import Array
-from scratchnet.blocks import rows_per_block
 from scratchnet.cluster.geometry import scores, squares
 from scratchnet.cluster.lloyd import Lloyd, assign_and_add
 
@@ -24,6 +23,6 @@ class FusedLloyd(Lloyd):
             x = g.local(x)
             return assign_and_add(scores(x, c, size), x, weight, self.sums, self.counts)
 
-        found = blocks.map(block, self.X, self.weight, size=rows_per_block(self.X, max(c.shape)))
+        found = blocks.map(block, self.X, self.weight, size=blocks.rows_per_block(self.X, max(c.shape)))
         self.labels = self.xp.concatenate(found)
         return before is None or bool((self.labels != before).any())

@@ -159,8 +159,8 @@ class KMeans(TransformerMixin, Estimator):
         """
         X, weight, start, geometry, lloyd = self._prepare(X, sample_weight)
         xp, rng = get_xp(X), Rng(self.random_state, get_xp(X))
-        self.inertia_ = np.inf
         state: LloydState | None = None
+        best = np.inf
         try:
             for run in range(self.n_init if start is None else 1):
                 first = start
@@ -170,11 +170,12 @@ class KMeans(TransformerMixin, Estimator):
                     state = replace(state, run=run, centers=geometry.to_data(state.centers).astype(X.dtype))
                     yield state
                 assert state is not None  # a run has a start
-                state = self._end(state, X, weight)
+                state = self._end(state, X, weight, best)
+                best = min(best, state.objective)
                 yield state
         except GeneratorExit:  # the caller has seen enough
             if state is not None and state.step != "end":
-                self._end(state, X, weight)
+                self._end(state, X, weight, best)
             raise
         filled = len(xp.unique(self.labels_))
         if filled < self.n_clusters:
@@ -183,10 +184,10 @@ class KMeans(TransformerMixin, Estimator):
                 stacklevel=2,
             )
 
-    def _end(self, state: LloydState, X: Array, weight: Array | None) -> LloydState:
-        """The last state of a run, with labels and objective of its centres; the best of all runs is kept."""
+    def _end(self, state: LloydState, X: Array, weight: Array | None, best: float) -> LloydState:
+        """The last state of a run, with labels and objective of its centres; kept if that is below the ``best``."""
         labels, objective = _assign(X, weight, state.centers, self.metric)
-        if objective < self.inertia_:
+        if objective < best:
             self.cluster_centers_, self.labels_ = state.centers, labels
             self.inertia_, self.n_iter_ = objective, state.n_iter
         return replace(state, step="end", labels=labels, objective=objective, relocated=())

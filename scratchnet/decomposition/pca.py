@@ -123,10 +123,8 @@ class PCA(TransformerMixin, Estimator):
 
     def _check_n_components(self, largest: int) -> None:
         if self.n_components is not None and not isinstance(self.n_components, (float, np.floating)):
-            try:
-                check_integer(self.n_components, "n_components", minimum=1, maximum=largest)
-            except ValueError as error:
-                raise ValueError(f"{error}, the smaller of n_samples and n_features") from None
+            limit = "the smaller of n_samples and n_features"
+            check_integer(self.n_components, "n_components", minimum=1, maximum=largest, limit=limit)
 
     def _keep(self, n: int, mean: Array, values: Array, vectors: Array, dtype: Any) -> Self:
         """The fitted attributes, from the eigenvalues of the scatter of n rows, falling, and its eigenvectors."""
