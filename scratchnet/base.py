@@ -132,6 +132,12 @@ class Estimator:
             lines += ["Feature names must be in the same order as they were in fit."]
         raise ValueError("\n".join(lines) + "\n")
 
+    def _become(self, fresh: Self) -> None:
+        """Take over what ``fresh`` is and has learned, in place of what an earlier fit had."""
+        for name in [name for name in self.__dict__ if name.endswith("_")]:
+            del self.__dict__[name]
+        self.__dict__.update(fresh.__dict__)
+
     def _check_is_fitted(self) -> None:
         if "_fitted_on" not in self.__dict__:
             raise as_scikit_learn_knows(NotFittedError)(

@@ -191,6 +191,37 @@ def test_steps_are_the_merges():
     np.testing.assert_allclose(sorted(m.height for m in merges), model.distances_)
 
 
+@pytest.mark.parametrize("how", ["break", "error"])
+def test_steps_left_early_leave_the_estimator_as_it_was(xp, how):
+    """Half the merges are no tree: labels of it would be those of no cut."""
+
+    def leave_early(X):
+        merges = model.steps(X)
+        for _ in range(10):
+            next(merges)
+        if how == "break":
+            merges.close()
+        else:
+            with pytest.raises(RuntimeError, match="enough"):
+                merges.throw(RuntimeError("enough"))
+
+    model = AgglomerativeClustering(3)
+    leave_early(IRIS)
+    for attribute in "labels_", "linkage_matrix_", "n_features_in_":
+        with pytest.raises(NotFittedError, match="AgglomerativeClustering is not fitted"):
+            getattr(model, attribute)
+    with pytest.raises(NotFittedError):
+        model.cut(3)
+
+    before = dict(vars(model.fit(IRIS)))
+    leave_early(DIGITS[:50])
+    assert vars(model) == before  # the very same objects
+    for merge in model.steps(DIGITS[:50]):
+        assert model.linkage_matrix_ is before["linkage_matrix_"], f"changed before the end, at {merge}"
+    assert model.n_features_in_ == 64
+    assert len(model.labels_) == 50
+
+
 # -- extremes ---------------------------------------------------------------------------------------------------------
 
 

@@ -148,9 +148,7 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
     def _train(
         self, fresh: Self, training: tuple[Array, ...], held_out: tuple[Array, ...] | None, rng: Rng
     ) -> Iterator[EpochState]:
-        for name in [name for name in self.__dict__ if name.endswith("_")]:  # of an earlier fit
-            del self.__dict__[name]
-        self.__dict__.update(fresh.__dict__)
+        self._become(fresh)
         yield from train(self, training, held_out, rng)
         self._check_result()
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from scratchnet.backend import Array, asarray, to_numpy
-from scratchnet.base import Estimator, all_or_nothing, check_choice, check_integer, check_number, progress
+from scratchnet.base import Estimator, check_choice, check_integer, check_number, progress
 from scratchnet.cluster.linkage import (
     Merge,
     check_range,
@@ -90,37 +90,46 @@ class AgglomerativeClustering(Estimator):
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Build the tree of X (n_samples, n_features), and cut it."""
-        X = self._check_data(X)
-        deque(progress(self._merges(X), total=len(X) - 1, description="merges", verbose=self.verbose), maxlen=0)
+        fresh, X = self._prepare(X)
+        states = self._merges(fresh, X)
+        deque(progress(states, total=len(X) - 1, description="merges", verbose=self.verbose), maxlen=0)
         return self
 
     def steps(self, X: Any) -> Iterator[Merge]:
-        """Fit like :meth:`fit`, yielding every :class:`Merge`, in the order in which they are found: not by height."""
-        yield from self._merges(self._check_data(X))
+        """Fit like :meth:`fit`, yielding every :class:`Merge`, in the order in which they are found: not by height.
 
-    @all_or_nothing
-    def _check_data(self, X: Any) -> Array:
+        Some of the merges are no tree, nor a level of one. So the fitted attributes come all at once, when the last
+        merge is done; a loop that is left early leaves the estimator as it was: not fitted, or with its former tree.
+        """
+        yield from self._merges(*self._prepare(X))
+
+    def _prepare(self, X: Any) -> tuple[Self, Array]:
+        """An estimator to fit in this one's place, and X, checked and on the backend."""
+        fresh = type(self)(**self.get_params())
         check_choice(self.linkage, "linkage", LINKAGES)
-        X = self._check_fit(X)
+        X = fresh._check_fit(X)
         n = len(X)
         self._check_cut(self.n_clusters, self.distance_threshold, n)
         itemsize, what = X.dtype.itemsize, f"the distances between all points, in {X.dtype},"
         check_memory(lambda n: n * (n - 1) // 2 * itemsize, n, np, what)
         check_range(X, squared=self.linkage == "ward")
-        return X
+        return fresh, X
 
-    def _merges(self, X: Array) -> Iterator[Merge]:
+    def _merges(self, fresh: Self, X: Array) -> Iterator[Merge]:
         n = len(X)
-        condensed = condensed_distances(X, squared=self.linkage == "ward")
+        condensed = condensed_distances(X, squared=fresh.linkage == "ward")
         merges = []
-        if self.linkage == "single":
+        if fresh.linkage == "single":
             found = minimum_spanning_tree(condensed, n)
         else:
-            found = nearest_neighbor_chain(condensed, n, self.linkage)
+            found = nearest_neighbor_chain(condensed, n, fresh.linkage)
         for merge in found:
             merges.append(merge)
             yield merge
-        tree = dendrogram(merges, n)
+        fresh._keep(dendrogram(merges, n))
+        self._become(fresh)
+
+    def _keep(self, tree: np.ndarray) -> None:
         self.linkage_matrix_ = asarray(tree, xp=self._xp)
         self.children_ = asarray(tree[:, :2].astype(np.int64), xp=self._xp)
         self.distances_ = asarray(tree[:, 2].copy(), xp=self._xp)
