@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from itertools import chain
@@ -119,7 +120,13 @@ class Estimator:
         return X
 
     def _check_names(self, X: Any) -> None:
-        names, fitted = feature_names(X), getattr(self, "feature_names_in_", None)
+        names, fitted, model = feature_names(X), getattr(self, "feature_names_in_", None), type(self).__name__
+        if names is None and fitted is not None:
+            message = f"X does not have valid feature names, but {model} was fitted with feature names"
+            warnings.warn(message, UserWarning, stacklevel=4)  # the caller of predict, transform, ...
+        elif names is not None and fitted is None:
+            message = f"X has feature names, but {model} was fitted without feature names"
+            warnings.warn(message, UserWarning, stacklevel=4)
         if names is None or fitted is None or list(names) == list(fitted):
             return
         missing, unseen = [n for n in fitted if n not in names], [n for n in names if n not in fitted]
@@ -180,11 +187,35 @@ def all_or_nothing(method: Callable[Parameters, Result]) -> Callable[Parameters,
 
 
 class TransformerMixin:
-    """``fit_transform`` for estimators with ``fit`` and ``transform``."""
+    """``fit_transform``, and names for what comes out, for estimators with ``fit`` and ``transform``."""
+
+    @property
+    def _n_features_out(self) -> int:
+        """How many columns ``transform`` returns, after ``fit``."""
+        raise NotImplementedError
 
     def fit_transform(self, X: Any, y: Any = None) -> Array:
         """``fit(X).transform(X)``."""
         return self.fit(X, y).transform(X)  # type: ignore[attr-defined]
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names for the columns that ``transform`` returns: "pca0", "pca1", ... for a PCA.
+
+        Pipelines pass the names of the columns that came in, which are only compared with those of ``fit``.
+        """
+        self._check_is_fitted()  # type: ignore[attr-defined]
+        if input_features is not None:
+            fitted, n = getattr(self, "feature_names_in_", None), self.n_features_in_  # type: ignore[attr-defined]
+            if fitted is not None and list(input_features) != list(fitted):
+                raise ValueError(
+                    f"input_features is not equal to feature_names_in_: got {list(input_features)}, but "
+                    f"{type(self).__name__} was fitted to {list(fitted)}"
+                )
+            if len(input_features) != n:
+                raise ValueError(
+                    f"input_features should have length equal to number of features ({n}), got {len(input_features)}"
+                )
+        return np.array([f"{type(self).__name__.lower()}{i}" for i in range(self._n_features_out)], dtype=object)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -193,10 +224,24 @@ class TransformerMixin:
 
 
 def feature_names(X: Any) -> np.ndarray | None:
-    """The column names of a data frame whose columns are all named by strings, else None."""
+    """The column names of a data frame whose columns are all named by strings, else None.
+
+    Raises
+    ------
+    TypeError
+        If only some of them are strings.
+    """
     columns = getattr(X, "columns", None)
-    if columns is None or not all(isinstance(c, str) for c in columns):
+    if columns is None:
         return None
+    types = sorted({type(c).__qualname__ for c in columns})
+    if "str" not in types:
+        return None
+    if len(types) > 1:
+        raise TypeError(
+            f"Feature names are only supported if all input features have string names, but the columns of X are "
+            f"named by {' and '.join(types)}. Name them all by strings: X.columns = X.columns.astype(str)"
+        )
     return np.asarray(columns, dtype=object)
 
 

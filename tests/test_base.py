@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.utils import estimator_checks
 
 import scratchnet.autoencoders.latent
 import scratchnet.cluster
@@ -19,6 +20,7 @@ from scratchnet.backend import to_numpy
 from scratchnet.base import (
     Estimator,
     NotFittedError,
+    TransformerMixin,
     all_or_nothing,
     check_array,
     check_choice,
@@ -182,6 +184,16 @@ def test_progress_shows_the_last_state_and_asks_for_few(capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize(("columns", "kept"), [([0, 1], False), (["a", 1], None), (["a", "b"], True)])
+def test_only_strings_are_names(columns, kept):
+    frame = pd.DataFrame(np.eye(2), columns=columns)
+    if kept is None:
+        with pytest.raises(TypeError, match=r"if all input features have string names, .* named by int and str"):
+            Mean().fit(frame)
+    else:
+        assert hasattr(Mean().fit(frame), "feature_names_in_") == kept
+
+
 # -- a refit that is refused ------------------------------------------------------------------------------------------
 
 
@@ -273,3 +285,43 @@ def test_an_interrupted_fit_is_undone_too():
         model.fit(np.zeros((2, 3)))
     assert model.n_features_in_ == 2
     np.testing.assert_array_equal(model.mean_, [1, 1])
+
+
+# -- feature names ----------------------------------------------------------------------------------------------------
+
+TRANSFORMERS = [kind for kind in ESTIMATORS if issubclass(kind, TransformerMixin) and hasattr(kind, "transform")]
+ASKED = ("predict", "transform", "reconstruct", "score", "score_samples", "log_density", "elbo", "posterior", "corrupt")
+
+
+@pytest.mark.parametrize("kind", TRANSFORMERS, ids=lambda kind: kind.__name__)
+@pytest.mark.filterwarnings("ignore:posterior collapse")
+def test_names_of_what_comes_out(kind):
+    """scikit-learn's own checks, and what they leave open."""
+    model = small(kind)
+    if "likelihood" in model.get_params():
+        model.set_params(likelihood="gaussian")
+    estimator_checks.check_get_feature_names_out_error(kind.__name__, model)
+    estimator_checks.check_transformer_get_feature_names_out(kind.__name__, model)
+    estimator_checks.check_transformer_get_feature_names_out_pandas(kind.__name__, model)
+    with pytest.raises(NotFittedError, match=f"this {kind.__name__} is not fitted"):
+        small(kind).get_feature_names_out()
+    names = fit(model, np.eye(12, 3)).get_feature_names_out()
+    assert names.tolist() == [f"{kind.__name__.lower()}{i}" for i in range(2)]
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS, ids=lambda kind: kind.__name__)
+def test_names_are_looked_for_where_the_user_speaks(kind, rng):
+    """With names throughout nobody complains, whatever a method calls inside; with names on one side only, it warns."""
+    X, y = rng.random((30, 3)), np.arange(30) % 2
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    named, nameless = fit(small(kind), frame), fit(small(kind), X)
+    with_y = (y,) if kind.__name__ == "ConditionalVAE" else ()
+    for method in (method for method in ASKED if hasattr(kind, method)):
+        more = (y,) if method == "score" else with_y
+        getattr(named, method)(frame, *more)
+        getattr(nameless, method)(X, *more)
+        with pytest.warns(UserWarning, match="X does not have valid feature names, but .* was fitted with") as noted:
+            getattr(named, method)(X, *more)
+        assert len(noted) == 1 or method == "score"
+        with pytest.warns(UserWarning, match="X has feature names, but .* was fitted without feature names"):
+            getattr(nameless, method)(frame, *more)

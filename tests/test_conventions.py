@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -183,7 +184,7 @@ def test_feature_names_are_kept_and_compared(model):
     model.fit(frame, SPECIES)
     assert list(model.feature_names_in_) == ["a", "b", "c", "d"]
     assert model.n_features_in_ == 4
-    np.testing.assert_array_equal(answer(model, frame), answer(model, IRIS))
+    np.testing.assert_allclose(answer(model, frame), answer(clone(model).fit(IRIS, SPECIES), IRIS), atol=1e-9)
     if not isinstance(model, AgglomerativeClustering):
         with pytest.raises(ValueError, match="Feature names must be in the same order"):
             answer(model, frame[["b", "a", "c", "d"]])
@@ -194,6 +195,24 @@ def test_pipeline(model):
     pipe = make_pipeline(StandardScaler(), PCA(3), model).fit(IRIS, SPECIES)
     scaled = PCA(3).fit_transform(StandardScaler().fit_transform(IRIS))
     np.testing.assert_allclose(answer(pipe[-1], scaled), answer(clone(model).fit(scaled, SPECIES), scaled), atol=1e-9)
+
+
+def test_names_come_out_of_a_column_transformer_in_a_pipeline():
+    frame = pd.DataFrame(IRIS, columns=["a", "b", "c", "d"])
+    parts = [("lengths", PCA(1), ["a", "c"]), ("widths", KMeans(3, random_state=0), ["b", "d"])]
+    columns = ColumnTransformer(parts, remainder="passthrough")
+    pipe = make_pipeline(columns, PCA(2)).fit(frame)
+    assert pipe[0].get_feature_names_out().tolist() == [
+        "lengths__pca0", "widths__kmeans0", "widths__kmeans1", "widths__kmeans2"
+    ]  # fmt: skip
+    assert pipe.get_feature_names_out().tolist() == pipe[:].get_feature_names_out(["a", "b", "c", "d"]).tolist()
+    assert pipe.get_feature_names_out().tolist() == ["pca0", "pca1"]
+    assert pipe.transform(frame).shape == (150, 2)
+    np.testing.assert_allclose(pipe[0].transform(frame)[:, :1], PCA(1).fit_transform(IRIS[:, [0, 2]]), atol=1e-9)
+    with pytest.raises(ValueError, match=r"columns are missing: \{'a'\}"):
+        pipe.transform(frame.drop(columns="a"))
+    with pytest.raises(ValueError, match="input_features is not equal to feature_names_in_"):
+        pipe.get_feature_names_out(["b", "a", "c", "d"])
 
 
 @pytest.mark.parametrize(

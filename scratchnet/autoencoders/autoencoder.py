@@ -110,6 +110,6 @@ class Autoencoder(BaseAutoencoder):
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean over samples of log p(x | g(f(x))), in nats; higher is better."""
-        (X,) = self._check_more(X)
-        rows = self._map(lambda x, z: -self._likelihood.nll_rows(self.decoder_.forward(z), x), X, self.transform(X))
+        codes, (X,) = self.transform(X), self._check_more(X)
+        rows = self._map(lambda x, z: -self._likelihood.nll_rows(self.decoder_.forward(z), x), X, codes)
         return float(rows.mean())

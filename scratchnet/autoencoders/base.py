@@ -177,6 +177,10 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
             out[i : i + _CHUNK] = f(*(a[i : i + _CHUNK] for a in data))
         return out
 
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_latent
+
     def _decode_mean(self, z: Array) -> Array:
         return self._likelihood.mean(self.decoder_.forward(z))
 

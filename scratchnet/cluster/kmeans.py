@@ -222,6 +222,10 @@ class KMeans(TransformerMixin, Estimator):
         found = blocks.map(lambda x: g.distances(g.costs(g.local(x.astype(np.float64)), c)).astype(x.dtype), X)
         return get_xp(X).concatenate(found)
 
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.cluster_centers_)
+
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:
         """``fit(X).labels_``."""
         return self.fit(X, sample_weight=sample_weight).labels_

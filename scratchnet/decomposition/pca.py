@@ -162,6 +162,10 @@ class PCA(TransformerMixin, Estimator):
         A = self.components_.T * self._scale()
         return get_xp(X).concatenate(blocks.map(lambda x: (x - self.mean_) @ A, X))
 
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_components_
+
     def inverse_transform(self, Z: Any) -> Array:
         """The points (n, n_features) with scores Z (n, k); ``inverse_transform(transform(X))`` projects X."""
         self._check_is_fitted()

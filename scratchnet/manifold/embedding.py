@@ -12,7 +12,16 @@ import numpy as np
 
 from scratchnet import blocks
 from scratchnet.backend import Array, RandomState, Rng, asarray, get_xp, runs_kernels
-from scratchnet.base import Estimator, all_or_nothing, check_array, check_choice, check_integer, check_number, progress
+from scratchnet.base import (
+    Estimator,
+    TransformerMixin,
+    all_or_nothing,
+    check_array,
+    check_choice,
+    check_integer,
+    check_number,
+    progress,
+)
 from scratchnet.decomposition import PCA
 from scratchnet.distances import squared_differences
 from scratchnet.kernels.tsne import DIMENSIONS
@@ -38,7 +47,7 @@ _DENSE = 8  # matrices of n^2 numbers that the dense formulas hold at once, P am
 
 
 @dataclass(repr=False, eq=False)
-class NeighbourEmbedding(Estimator, ABC):
+class NeighbourEmbedding(TransformerMixin, Estimator, ABC):
     """What the three methods share; a subclass says which kernel, and what sums to one.
 
     Parameters
@@ -280,6 +289,10 @@ class NeighbourEmbedding(Estimator, ABC):
             return deque(states, maxlen=1)[0].embedding
 
         return get_xp(X).concatenate(blocks.map(place, X, size=_PLACED))
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.embedding_.shape[1]
 
 
 @dataclass(repr=False, eq=False)
