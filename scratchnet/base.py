@@ -93,11 +93,11 @@ class Estimator:
 
     # -- input --------------------------------------------------------------------------------------------------------
 
-    def _check_fit(self, X: Any, *, dtype: Any = None, min_samples: int = 1) -> Array:
+    def _check_fit(self, X: Any, *, dtype: Any = None, min_samples: int = 1, small_integers: bool = False) -> Array:
         """The edge of ``fit``: X validated and moved to the backend (the estimator's own, else the current one)."""
         xp = backend_module(getattr(self, "backend", None))
         names = feature_names(X)
-        X = check_array(X, xp=xp, dtype=dtype, min_samples=min_samples)
+        X = check_array(X, xp=xp, dtype=dtype, min_samples=min_samples, small_integers=small_integers)
         self._fitted_on = xp.__name__
         self.n_features_in_ = X.shape[1]
         if names is not None:
@@ -106,12 +106,20 @@ class Estimator:
             del self.feature_names_in_
         return X
 
-    def _check(self, X: Any, *, name: str = "X", dtype: Any = None, n_features: int | None = None) -> Array:
+    def _check(
+        self,
+        X: Any,
+        *,
+        name: str = "X",
+        dtype: Any = None,
+        n_features: int | None = None,
+        small_integers: bool = False,
+    ) -> Array:
         """X validated against what ``fit`` saw and moved to where the fitted arrays live."""
         self._check_is_fitted()
         if n_features is None:
             self._check_names(X)
-        X = check_array(X, name=name, xp=self._xp, dtype=dtype)
+        X = check_array(X, name=name, xp=self._xp, dtype=dtype, small_integers=small_integers)
         expected = self.n_features_in_ if n_features is None else n_features
         if X.shape[1] != expected:
             raise ValueError(
@@ -246,11 +254,20 @@ def feature_names(X: Any) -> np.ndarray | None:
 
 
 def check_array(
-    X: Any, *, name: str = "X", xp: Module | None = None, dtype: Any = None, min_samples: int = 1, ndim: int = 2
+    X: Any,
+    *,
+    name: str = "X",
+    xp: Module | None = None,
+    dtype: Any = None,
+    min_samples: int = 1,
+    ndim: int = 2,
+    small_integers: bool = False,
 ) -> Array:
     """User input as a finite float array of ``xp``, copied only where it has to move or change type.
 
     float32 and float64 stay what they are, integers and booleans become float32, unless ``dtype`` says otherwise.
+    With ``small_integers`` those of at most 16 bits stay integers: with float32 they make float32, so whoever works
+    block by block need not hold all of X as floats.
 
     Raises
     ------
@@ -266,7 +283,8 @@ def check_array(
             raise ValueError(f"{name} has rows of different lengths, which make no array ({error})") from None
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
         raise ValueError(f"{name} is a masked array with masked entries; fill or drop them first: {name}.filled(value)")
-    given = _numeric(X, name)
+    keep = small_integers and dtype is None and getattr(X.dtype, "kind", "O") in "biu" and X.dtype.itemsize <= 2
+    given = X if keep else _numeric(X, name)
     with np.errstate(over="ignore"):  # check_finite tells what became too large
         X = asarray(given, dtype, xp)
     shape = tuple(X.shape)

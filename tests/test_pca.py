@@ -353,8 +353,9 @@ def test_blocks_do_not_matter(monkeypatch, tmp_path):
     np.testing.assert_allclose(PCA().fit(mapped).components_, whole.components_, atol=1e-12)
 
 
-def test_data_on_disk_are_read_in_blocks(tmp_path):
-    X = np.random.default_rng(0).standard_normal((50_000, 100)).astype("float32")
+@pytest.mark.parametrize("kind", ["float32", "uint8", "int16"])
+def test_data_on_disk_are_read_in_blocks(tmp_path, kind):
+    X = (20 * np.random.default_rng(0).standard_normal((50_000, 100)) + 128).clip(0, 255).astype(kind)
     np.save(tmp_path / "X.npy", X)
     mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
     tracemalloc.start()
@@ -362,10 +363,25 @@ def test_data_on_disk_are_read_in_blocks(tmp_path):
     Z, score = pca.transform(mapped), pca.score(mapped)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < X.nbytes / 3  # a block for each thread, and what it becomes in float64
-    in_memory = PCA(2).fit(X)
-    np.testing.assert_array_equal(Z, in_memory.transform(X))
-    assert score == in_memory.score(X)
+    assert peak < 4 * X.size / 3  # a block for each thread, and what it becomes in float64
+    assert pca.components_.dtype == Z.dtype == "float32"
+    in_memory = PCA(2).fit(X.astype("float32"))
+    np.testing.assert_array_equal(Z, in_memory.transform(X.astype("float32")))
+    assert score == in_memory.score(X.astype("float32"))
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int16", "bool", "int32"])
+@pytest.mark.parametrize("shape", [(40, 6), (6, 40)])
+def test_integers_give_what_their_floats_give(xp, kind, shape, rng):
+    X = rng.integers(0, 2 if kind == "bool" else 100, shape).astype(kind)
+    ours, floats = PCA(3).fit(asarray(X)), PCA(3).fit(asarray(X.astype("float32")))
+    for name in "components_", "explained_variance_", "mean_", "singular_values_":
+        np.testing.assert_array_equal(to_numpy(getattr(ours, name)), to_numpy(getattr(floats, name)))
+        assert getattr(ours, name).dtype == "float32"
+    np.testing.assert_array_equal(to_numpy(ours.transform(X)), to_numpy(floats.transform(X.astype("float32"))))
+    np.testing.assert_array_equal(
+        to_numpy(ours.partial_fit(X).components_), to_numpy(floats.partial_fit(X.astype("float32")).components_)
+    )
 
 
 def test_threads_do_not_matter(monkeypatch):

@@ -26,9 +26,10 @@ class PCA(TransformerMixin, Estimator):
     - ``score_samples``: log N(x; mean, A'(L - s^2 I)A + s^2 I), s^2 the mean of the d - k variances left out
       (Tipping and Bishop, Probabilistic principal component analysis, 1999).
 
-    Data are centred before anything is multiplied, block by block (they may be larger than memory: numpy.memmap), and
-    the blocks are added up in float64, so data far from the origin keep their variances. With fewer rows than columns
-    the eigenvectors come from the n x n products of rows. ``partial_fit`` takes rows batch by batch.
+    Data are centred before anything is multiplied, block by block, and the blocks are added up in float64, so data far
+    from the origin keep their variances. Data may be larger than memory (numpy.memmap; bytes become float32 in their
+    blocks). With fewer rows than columns the eigenvectors come from the n x n products of rows. ``partial_fit`` takes
+    rows batch by batch.
 
     Parameters
     ----------
@@ -81,20 +82,20 @@ class PCA(TransformerMixin, Estimator):
     @np.errstate(over="ignore", invalid="ignore")  # _eigh tells what overflowed
     def fit(self, X: Any, y: Any = None) -> Self:
         """Find mean, components and variances of X (n_samples, n_features)."""
-        X = self._check_fit(X)
-        xp, (n, d) = get_xp(X), X.shape
+        X = self._check_fit(X, small_integers=True)
+        xp, (n, d), dtype = get_xp(X), X.shape, _float(X)
         self._check_n_components(min(n, d))
         if n >= d:
             mean, scatter = mean_and_scatter(X)
-            values, vectors = _eigh(scatter, n, X.dtype)
+            values, vectors = _eigh(scatter, n, dtype)
         else:
             mean = X.mean(axis=0, dtype=np.float64)
             rows = X - mean  # float64: there are fewer rows than columns, so this is small
-            values, left = _eigh(_gram(rows.T), n, X.dtype)
+            values, left = _eigh(_gram(rows.T), n, dtype)
             # rows' left has orthogonal columns of length sqrt(value). QR scales them to one, and where the length is 0
             # it puts some direction orthogonal to all the others.
             vectors = xp.linalg.qr(rows.T @ left)[0]
-        return self._keep(n, mean, values, vectors, X.dtype)
+        return self._keep(n, mean, values, vectors, dtype)
 
     @all_or_nothing
     @np.errstate(over="ignore", invalid="ignore")
@@ -158,7 +159,7 @@ class PCA(TransformerMixin, Estimator):
 
     def transform(self, X: Any) -> Array:
         """Scores (n, k) of X (n, n_features): coordinates along the components."""
-        X = self._check(X)
+        X = self._check(X, small_integers=True)
         A = self.components_.T * self._scale()
         return get_xp(X).concatenate(blocks.map(lambda x: (x - self.mean_) @ A, X))
 
@@ -190,7 +191,7 @@ class PCA(TransformerMixin, Estimator):
         ValueError
             If the fitted covariance is singular: the likelihood has no finite value then.
         """
-        X = self._check(X)
+        X = self._check(X, small_integers=True)
         xp, d, k = get_xp(X), self.n_features_in_, self.n_components_
         variance = self.explained_variance_.astype(np.float64)
         smallest = float(variance[-1]) if k == d else self.noise_variance_
@@ -220,9 +221,9 @@ def mean_and_scatter(X: Array) -> tuple[Array, Array]:
     xp = get_xp(X)
     rows = _ROWS if xp is np else blocks.rows_per_block(X)
     mean = blocks.sum(lambda x: x.sum(axis=0, dtype=np.float64), X, size=rows) / len(X)
-    near = mean.astype(X.dtype)
+    near = mean.astype(_float(X))
     offset = mean - near  # what rounding the mean leaves in every row
-    scratch = blocks.Scratch(lambda: xp.empty((min(rows, len(X)), X.shape[1]), dtype=X.dtype))
+    scratch = blocks.Scratch(lambda: xp.empty((min(rows, len(X)), X.shape[1]), dtype=near.dtype))
 
     def block(x: Array) -> Array:
         with scratch.borrow() as centered:
@@ -230,6 +231,11 @@ def mean_and_scatter(X: Array) -> tuple[Array, Array]:
 
     scatter = blocks.sum(block, X, size=rows)
     return mean, scatter - len(X) * xp.outer(offset, offset)
+
+
+def _float(X: Array) -> Any:
+    """The dtype that X is computed in: its own, or float32 for small integers."""
+    return X.dtype if X.dtype.kind == "f" else np.dtype(np.float32)
 
 
 def _gram(A: Array) -> Array:
