@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from math import log10
+from typing import Any
+
 import numpy as np
 
 from scratchnet.backend import Array, get_xp
@@ -15,6 +18,23 @@ def squared_distances(X: Array, Y: Array) -> Array:
 def squared_differences(X: Array, Y: Array) -> Array:
     """The same in the dtype of X and Y, one coordinate after another: for few coordinates; nothing cancels."""
     return sum((X[:, k, None] - Y[:, k]) ** 2 for k in range(X.shape[1]))
+
+
+def check_not_lost(X: Array, square: float, dtype: Any) -> None:
+    """Raise ValueError if the differences of the rows of X are so small that their squares get lost in ``dtype``.
+
+    ``square`` is about the largest of these. One that is the smallest number over the precision is the limit: below it
+    whatever adds to it gets lost.
+    """
+    finfo = np.finfo(np.dtype(dtype).name)
+    if square >= finfo.tiny / finfo.eps:
+        return
+    span = float((X.max(axis=0) - X.min(axis=0)).max())
+    if span > 0:  # else there is nothing to lose
+        wider = f"X * {10.0 ** min(-round(log10(span)), 300):.0e}" if finfo.bits == 64 else "X.astype('float64')"
+        raise ValueError(
+            f"X spans so small a range ({span:.1e}) that squared distances vanish in {finfo.dtype}; pass {wider}"
+        )
 
 
 class DistancesTo:
@@ -36,7 +56,7 @@ class DistancesTo:
     Raises
     ------
     ValueError
-        If squares overflow, or precomputed distances are none.
+        If squares overflow or vanish, or precomputed distances are none.
     """
 
     def __init__(self, Y: Array, metric: str = "euclidean", same: float = 0.0) -> None:
@@ -49,6 +69,7 @@ class DistancesTo:
             self.origin = xp.take_along_axis(Y, nearest_to_mean[None], axis=0).astype(np.float64)
         self.points = self.prepare(Y)
         self.size = (self.points**2).sum(axis=1)
+        check_not_lost(Y, float(self.size.max()), np.float64)
 
     def __len__(self) -> int:
         return len(self.points)

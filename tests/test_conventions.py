@@ -18,9 +18,10 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from scratchnet.backend import to_numpy
+from scratchnet.backend import asarray, to_numpy
 from scratchnet.cluster import AgglomerativeClustering, KMeans, epsilon_graph, k_neighbor_graph, maximal_cliques
 from scratchnet.decomposition import PCA
+from scratchnet.manifold import TSNE
 from scratchnet.metrics import (
     adjusted_rand,
     auroc,
@@ -141,6 +142,39 @@ def test_arguments_that_do_not_fit(call, message):
 def test_bad_labels(metric, labels, message):
     with pytest.raises(ValueError, match=message):
         metric([0, 1], labels)
+
+
+# -- tiny data --------------------------------------------------------------------------------------------------------
+
+SQUARED = {  # what squares the differences of the rows of X, by the number that then scales with X
+    "KMeans": lambda X: KMeans(3, init=X[::50]).fit(X).inertia_ ** 0.5,
+    "ward": lambda X: AgglomerativeClustering(3).fit(X).distances_[-1],
+    "single": lambda X: AgglomerativeClustering(3, linkage="single").fit(X).distances_[-1],
+    "PCA": lambda X: PCA(2).fit(X).explained_variance_[1] ** 0.5,
+    "wide PCA": lambda X: PCA(2).fit(X[:3]).explained_variance_[1] ** 0.5,
+    "TSNE": lambda X: X.max() * TSNE(max_iter=2).fit(X).kl_divergence_,
+    "neighbors": lambda X: X.max() * KNeighborsClassifier(1).fit(X, SPECIES).score(X, SPECIES),
+    "silhouette": lambda X: X.max() * silhouette(X, SPECIES),
+    "graph": lambda X: X.max() * to_numpy(k_neighbor_graph(X, 3)).sum(),
+}
+IN_FLOAT64 = ("single", "neighbors", "silhouette", "graph")  # whatever the type of X
+
+
+@pytest.mark.parametrize("entry", SQUARED)
+def test_tiny_data_are_as_good_as_any(dtype, entry):
+    X, scale = IRIS.astype(dtype), 2.0 ** (-460 if dtype == "float64" else -98 if entry in IN_FLOAT64 else -45)
+    assert SQUARED[entry](X * scale) / scale == pytest.approx(SQUARED[entry](X), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("entry", "dtype"), [(e, "float64") for e in SQUARED] + [(e, "float32") for e in SQUARED if e not in IN_FLOAT64]
+)
+def test_squares_that_vanish_are_refused(entry, dtype, xp):
+    X = asarray(IRIS.astype(dtype) * np.dtype(dtype).type(1e-300 if dtype == "float64" else 1e-30))
+    remedy = r"X \* 1e\+\d+" if dtype == "float64" else r"X.astype\('float64'\)"
+    with pytest.raises(ValueError, match=f"X spans so small a range .* vanish in {dtype}; pass {remedy}$") as error:
+        SQUARED[entry](X)
+    SQUARED[entry](eval(str(error.value).partition("pass ")[2], {"X": X}))  # what it says helps
 
 
 # -- what scikit-learn's tools need -----------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from scratchnet.cluster.fused import FusedLloyd
 from scratchnet.cluster.geometry import Cosine, Euclidean, Manhattan
 from scratchnet.cluster.lloyd import Lloyd, MedianLloyd, SphericalLloyd
 from scratchnet.cluster.seeding import kmeans_plusplus, random_rows
+from scratchnet.distances import check_not_lost
 
 _STARTS = {"k-means++": kmeans_plusplus, "random": random_rows}
 _METRICS: dict[str, tuple[type[Euclidean], type[Lloyd]]] = {
@@ -244,6 +245,7 @@ class KMeans(TransformerMixin, Estimator):
             lloyd = _lloyd(X, weight, self.n_clusters, geometry, self.metric)
         if not np.isfinite(lloyd.total):
             raise ValueError("X spans so large a range that squared distances overflow; scale it down first")
+        check_not_lost(X, lloyd.total / lloyd.total_weight, X.dtype)
         return X, weight, start, geometry, lloyd
 
     def _check_data(self, X: Any, sample_weight: Any) -> tuple[Array, Array | None, Array | None]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from scratchnet import blocks
 from scratchnet.backend import Array, get_xp, to_numpy
-from scratchnet.distances import DistancesTo
+from scratchnet.distances import DistancesTo, check_not_lost
 
 _COMPACT_AT = 0.7  # the matrix is packed anew when this share of its clusters is left
 _FEW_COLUMNS = 4  # up to here differences cost less than the tree does, and are exact where points are near
@@ -50,13 +50,16 @@ def condensed_distances(X: Array, squared: bool) -> np.ndarray:
 
 
 def check_range(X: Array, squared: bool) -> None:
-    """Raise ValueError if a distance, or a term of Ward's update of ``squared`` ones, may overflow the type of X."""
+    """Raise ValueError if a distance, or a term of Ward's update of ``squared`` ones, may overflow the type of X, or
+    all of them vanish in it."""
     with np.errstate(over="ignore"):
         span = X.max(axis=0).astype(np.float64) - X.min(axis=0)
         largest = float((span**2).sum())  # no squared distance is larger, no term than n^2 times that
     limit = float(np.finfo(X.dtype).max)
     if not np.isfinite(largest) or (largest > limit / len(X) ** 2 if squared else largest**0.5 > limit):
         raise ValueError(f"X spans so large a range that distances overflow {X.dtype}; scale it down first")
+    check_not_lost(X, largest, np.float64)
+    check_not_lost(X, largest if squared else largest**0.5, X.dtype)
 
 
 class _Differences:

@@ -13,6 +13,7 @@ import numpy as np
 from scratchnet import blocks
 from scratchnet.backend import Array, get_xp
 from scratchnet.base import Estimator, TransformerMixin, all_or_nothing, check_integer, check_number
+from scratchnet.distances import check_not_lost
 
 _ROWS = 2048  # of a block: on the host a product of fewer costs more in sums than it gains from the cache
 
@@ -87,11 +88,11 @@ class PCA(TransformerMixin, Estimator):
         self._check_n_components(min(n, d))
         if n >= d:
             mean, scatter = mean_and_scatter(X)
-            values, vectors = _eigh(scatter, n, dtype)
+            values, vectors = _eigh(scatter, n, X)
         else:
             mean = X.mean(axis=0, dtype=np.float64)
             rows = X - mean  # float64: there are fewer rows than columns, so this is small
-            values, left = _eigh(_gram(rows.T), n, dtype)
+            values, left = _eigh(_gram(rows.T), n, X)
             # rows' left has orthogonal columns of length sqrt(value). QR scales them to one, and where the length is 0
             # it puts some direction orthogonal to all the others.
             vectors = xp.linalg.qr(rows.T @ left)[0]
@@ -119,7 +120,7 @@ class PCA(TransformerMixin, Estimator):
             shift = mean - mean_before  # derivation 7.3
             scatter += (vectors * values) @ vectors.T + xp.outer(shift, shift) * (before * len(X) / n)
             mean = mean_before + shift * (len(X) / n)
-        values, vectors = _eigh(scatter, n, X.dtype)
+        values, vectors = _eigh(scatter, n, X)
         return self._keep(n, mean, values, vectors, X.dtype)
 
     def _check_n_components(self, largest: int) -> None:
@@ -243,10 +244,13 @@ def _gram(A: Array) -> Array:
     return (A.T @ A).astype(np.float64)
 
 
-def _eigh(S: Array, n: int, dtype: Any) -> tuple[Array, Array]:
-    """Eigenvalues, falling, and eigenvectors of the scatter S of n rows; an error if their variances overflow."""
-    if not float(S.trace()) / max(n - 1, 1) <= np.finfo(dtype).max:  # NaN is not
+def _eigh(S: Array, n: int, X: Array) -> tuple[Array, Array]:
+    """Eigenvalues, falling, and eigenvectors of the scatter S of n rows, X the last of them; an error if variances
+    overflow or vanish."""
+    dtype, variance = _float(X), float(S.trace()) / max(n - 1, 1)
+    if not variance <= np.finfo(dtype).max:  # NaN is not
         raise ValueError(f"X spans so large a range that its variances overflow {dtype}; scale it down first")
+    check_not_lost(X, variance, dtype)
     values, vectors = get_xp(S).linalg.eigh(S)
     return values[::-1], vectors[:, ::-1]
 
