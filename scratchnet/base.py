@@ -383,6 +383,13 @@ def check_number(
     return value
 
 
+def check_bool(value: Any, name: str) -> bool:
+    """``value`` as True or False, or an error that names the argument: 2, "no" and None are not taken for one."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}={value!r} must be True or False, got {type(value).__name__}")
+    return bool(value)
+
+
 def check_choice(value: Any, name: str, choices: Iterable[str]) -> str:
     """``value`` if it is one of ``choices``, or an error that lists them."""
     if not isinstance(value, str) or value not in (choices := list(choices)):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+
+from scratchnet.options import OptionError, check_out, check_out_folder, read_data, told_as, use_backend, write_out
 
 app = typer.Typer(
     name="scratchnet",
@@ -28,7 +30,7 @@ Label = Annotated[
     str | None,
     typer.Option(help="The column or array of --data that holds labels. Default: one called y, label or target."),
 ]
-Seed = Annotated[int, typer.Option(help="Seed of every random number; the same seed gives the same result.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of every random number; the same seed gives the same result.")]
 
 
 def main() -> None:
@@ -40,7 +42,8 @@ def main() -> None:
     except (BackendError, ArithmeticError, MemoryError, OSError, TypeError, ValueError) as error:
         if os.environ.get("SCRATCHNET_TRACEBACK"):
             raise
-        sys.exit(f"scratchnet: {error}\n(SCRATCHNET_TRACEBACK=1 shows where)")
+        print(f"scratchnet: {error}\n(SCRATCHNET_TRACEBACK=1 shows where)", file=sys.stderr)
+        sys.exit(2 if isinstance(error, OptionError) else 1)
 
 
 @app.callback(invoke_without_command=True)
@@ -67,10 +70,17 @@ def tour(
     seed: Seed = 0,
 ) -> None:
     """The lectures' experiments, chapter by chapter: pictures and numbers in one HTML report."""
-    from scratchnet.tour import run_tour
+    from scratchnet.base import check_choice
+    from scratchnet.tour import CHAPTERS, run_tour
+    from scratchnet.tour.data import LEAST_ROWS
 
-    _use(backend)
-    run_tour(out, chapters=chapter, seed=seed, data=None if data is None else _table(data, label))
+    use_backend(backend)
+    check_out_folder(out)
+    for name in chapter or ():
+        with told_as(chapter="--chapter"):
+            check_choice(name, "chapter", CHAPTERS)
+    own = None if data is None and label is None else read_data(data, label, at_least=LEAST_ROWS)
+    run_tour(out, chapters=chapter, seed=seed, data=own)
 
 
 @app.command()
@@ -83,10 +93,10 @@ def check(
     from scratchnet.checks import cases
     from scratchnet.nn.gradcheck import TOLERANCE
 
-    _use(backend)
+    use_backend(backend)
     chosen = [case for case in cases() if only is None or only.lower() in case.name.lower()]
     if not chosen:
-        raise ValueError(f"--only {only!r} matches none of {[case.name for case in cases()]}")
+        raise OptionError(f"--only {only!r} matches none of {[case.name for case in cases()]}")
     wrong, worst, n_rows = [], 0.0, 0
     width = max(len(case.name) for case in chosen) + 2
     print(f"{'what':<{width}}{'gradient by':<16}{'numeric':>14}  {'backward':>14}  {'error':>8}")
@@ -120,7 +130,7 @@ def info(backend: Backend = None) -> None:
     import scratchnet
     from scratchnet.backend import BackendError, backend_module, current_backend
 
-    _use(backend)
+    use_backend(backend)
     lines = {
         "scratchnet": scratchnet.__version__,
         "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
@@ -163,7 +173,7 @@ def train(
     data: Data = None,
     label: Label = None,
     hidden: Annotated[str, typer.Option(help="Widths between input and code, comma-separated.")] = "400",
-    latent: Annotated[int, typer.Option(help="Width of the code.")] = 20,
+    latent: Annotated[int, typer.Option(min=1, help="Width of the code.")] = 20,
     likelihood: Annotated[str, typer.Option(help="bernoulli (data in [0, 1]) or gaussian.")] = "bernoulli",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the data.")] = 20,
     validation: Annotated[float, typer.Option(help="Share of the rows held out to validate.")] = 0.1,
@@ -176,14 +186,17 @@ def train(
     from scratchnet.autoencoders import VAE, Autoencoder, ConditionalVAE
     from scratchnet.base import check_choice
 
-    _use(backend)
+    use_backend(backend)
     models = {"autoencoder": Autoencoder, "vae": VAE, "conditional": ConditionalVAE}
-    chosen = models[check_choice(model, "--model", models)]
-    widths = [width.strip() for width in hidden.split(",") if width.strip()]
+    with told_as(model="--model"):
+        chosen = models[check_choice(model, "model", models)]
+    widths = [width.strip() for width in hidden.split(",")] if hidden else []
     if not all(width.isdecimal() for width in widths):
-        raise ValueError(f"--hidden {hidden!r} must be widths with commas between, such as 400 or 500,300")
-    _check_out(out)
-    X, y = _table(data, label)
+        raise OptionError(f"--hidden {hidden!r} must be widths with commas between, such as 400 or 500,300")
+    check_out(out)
+    X, y = read_data(data, label)
+    if y is None and model == "conditional":
+        raise OptionError(f"--model conditional needs labels, and {data} has none: --label names their column")
     estimator = chosen(
         hidden=tuple(int(width) for width in widths),
         n_latent=latent,
@@ -195,7 +208,10 @@ def train(
     )
     with warnings.catch_warnings(record=True) as noted:
         warnings.simplefilter("always", UserWarning)
-        estimator.fit(X, y)
+        with told_as(
+            hidden="--hidden", n_latent="--latent", likelihood="--likelihood", validation_fraction="--validation"
+        ):
+            estimator.fit(X, y)
     print(estimator.history_)
     for warning in noted:
         print(f"scratchnet: {warning.message}", file=sys.stderr)
@@ -220,24 +236,29 @@ def embed(
     from scratchnet.decomposition import PCA
     from scratchnet.manifold import TSNE
 
-    _use(backend)
-    _check_out(out, ".png", ".svg", ".pdf", ".csv", ".npy")
-    X, y = _table(data, label)
+    use_backend(backend)
+    with told_as(method="--method"):
+        tsne = check_choice(method, "method", ("tsne", "pca")) == "tsne"
+    check_out(out, ".png", ".svg", ".pdf", ".csv", ".npy")
+    X, y = read_data(data, label, at_least=2)
     if len(X) > rows:
         print(f"the first {rows} of {len(X)} rows; --rows takes more")
     X, y = X[:rows], None if y is None else y[:rows]
-    tsne = check_choice(method, "--method", ("tsne", "pca")) == "tsne"
+    if not tsne and X.shape[1] < 2:
+        raise OptionError(f"--method pca makes two dimensions of more, and {data} has one column")
     estimator = TSNE(perplexity=perplexity, random_state=seed, verbose=1) if tsne else PCA(n_components=2)
-    _write(out, estimator.fit_transform(X), y)
+    with told_as(perplexity="--perplexity"):
+        Y = estimator.fit_transform(X)
+    write_out(out, Y, y)
 
 
 @app.command()
 def cluster(
-    clusters: Annotated[int, typer.Option(help="Number of clusters.")] = 10,
+    clusters: Annotated[int, typer.Option(min=1, help="Number of clusters.")] = 10,
     out: Annotated[Path, typer.Option(help="Labels, one a row (.csv or .npy).")] = Path("labels.csv"),
     data: Data = None,
     label: Label = None,
-    starts: Annotated[int, typer.Option(help="Independent starts; the best is kept.")] = 10,
+    starts: Annotated[int, typer.Option(min=1, help="Independent starts; the best is kept.")] = 10,
     backend: Backend = None,
     seed: Seed = 0,
 ) -> None:
@@ -248,54 +269,13 @@ def cluster(
     from scratchnet.cluster import KMeans
     from scratchnet.metrics import clustering_accuracy, normalized_mutual_info
 
-    _use(backend)
-    _check_out(out, ".csv", ".npy")
-    X, y = _table(data, label)
-    kmeans = KMeans(clusters, n_init=starts, random_state=seed).fit(X)
+    use_backend(backend)
+    check_out(out, ".csv", ".npy")
+    X, y = read_data(data, label)
+    with told_as(n_clusters="--clusters"):
+        kmeans = KMeans(clusters, n_init=starts, random_state=seed).fit(X)
     print(f"{len(X)} rows in {clusters} clusters, inertia {kmeans.inertia_:.6g}, {kmeans.n_iter_} rounds")
     if y is not None:
         nmi, accuracy = normalized_mutual_info(y, kmeans.labels_), clustering_accuracy(y, kmeans.labels_)
         print(f"against the labels in the data: NMI {nmi:.3f}, accuracy {accuracy:.3f}")
-    _write(out, kmeans.labels_[:, None], None)
-
-
-def _use(backend: str | None) -> None:
-    import scratchnet
-
-    if backend is not None:
-        scratchnet.use(backend)
-
-
-def _table(path: Path | None, label: str | None) -> tuple[Any, Any]:
-    """The user's file, or the embedded digits."""
-    from scratchnet.datasets import load_mnist, load_table
-
-    if path is None and label is not None:
-        raise ValueError(f"--label {label!r} names a column of your own file, but there is no --data")
-    return load_mnist() if path is None else load_table(path, label)
-
-
-def _check_out(out: Path, *endings: str) -> None:
-    """Before the work, not after it."""
-    if endings and out.suffix.lower() not in endings:
-        raise ValueError(f"--out {out}: the ending must be one of {', '.join(endings)}")
-    if not out.parent.is_dir():
-        raise FileNotFoundError(f"--out {out}: the folder {out.parent} does not exist; make it first")
-
-
-def _write(out: Path, values: Any, y: Any) -> None:
-    """Coordinates or labels to a table, or a scatter picture of them."""
-    import numpy as np
-
-    from scratchnet.backend import to_numpy
-
-    values, ending = to_numpy(values), out.suffix.lower()
-    if ending == ".npy":
-        np.save(out, values)
-    elif ending == ".csv":
-        np.savetxt(out, values, delimiter=",", fmt="%d" if values.dtype.kind in "iu" else "%.9g")
-    else:
-        from scratchnet.plots import scatter
-
-        scatter(values, None if y is None else to_numpy(y)).savefig(out, dpi=150)
-    print(f"wrote {out}")
+    write_out(out, kmeans.labels_[:, None], None)

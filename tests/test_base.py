@@ -23,6 +23,7 @@ from scratchnet.base import (
     TransformerMixin,
     all_or_nothing,
     check_array,
+    check_bool,
     check_choice,
     check_integer,
     check_number,
@@ -109,6 +110,7 @@ def test_input_is_not_copied_without_need_and_never_written(xp):
         (lambda: check_number(0, "lr", minimum=0, open_minimum=True), ValueError, "lr=0 must be above 0"),
         (lambda: check_number(3, "f", minimum=0, maximum=1), ValueError, "f=3 must be at least 0 and at most 1"),
         (lambda: check_number(np.nan, "f"), ValueError, "f=nan must be finite"),
+        (lambda: check_bool(1, "whiten"), TypeError, "whiten=1 must be True or False, got int"),
         (lambda: check_choice("x", "init", ["a", "b"]), ValueError, r"init='x' is unknown; choose one of \['a', 'b'\]"),
     ],
 )
@@ -266,7 +268,25 @@ def unchanged_by_refusal(model, X):
     assert pickle.dumps(model) == copies
 
 
+BOOLEAN = [
+    (kind, name)
+    for kind in ESTIMATORS
+    for name, parameter in inspect.signature(kind).parameters.items()
+    if "bool" in str(parameter.annotation)
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), BOOLEAN, ids=lambda value: getattr(value, "__name__", value))
+def test_only_true_and_false_are_taken_for_them(kind, name, rng):
+    X = rng.random((40, 4)).astype("float32")
+    for value in 2, "no", 0.0:
+        with pytest.raises(TypeError, match=f"{name}={value!r} must be True or False, got {type(value).__name__}"):
+            fit(small(kind).set_params(**{name: value}), X)
+    fit(small(kind).set_params(**{name: np.bool_(True)}), X)
+
+
 def test_the_list_of_estimators_is_whole():
+    assert {(kind.__name__, name) for kind, name in BOOLEAN} >= {("PCA", "whiten"), ("DenoisingAutoencoder", "clip")}
     assert {"KMeans", "PCA", "TSNE", "VAE", "ConditionalVAE", "KNeighborsClassifier", "GaussianMixture"} <= {
         kind.__name__ for kind in ESTIMATORS
     }

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from scratchnet.autoencoders.base import BaseAutoencoder
 from scratchnet.autoencoders.parts import ACTIVATIONS
 from scratchnet.backend import Array, Rng
+from scratchnet.base import check_bool
 from scratchnet.nn import Dense, Layer, Sequential, TransposedDense
 
 
@@ -91,8 +92,7 @@ class Autoencoder(BaseAutoencoder):
 
     def _check_parameters(self, has_validation: bool) -> None:
         super()._check_parameters(has_validation)
-        if not isinstance(self.tied, bool):
-            raise TypeError(f"tied={self.tied!r} must be True or False")
+        check_bool(self.tied, "tied")
 
     def transform(self, X: Any) -> Array:
         """Codes f(x), (n, n_latent)."""

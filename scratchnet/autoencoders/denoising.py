@@ -7,7 +7,7 @@ from typing import Any
 
 from scratchnet.autoencoders.autoencoder import Autoencoder
 from scratchnet.backend import Array, RandomState, Rng, get_xp
-from scratchnet.base import check_choice, check_number
+from scratchnet.base import check_bool, check_choice, check_number
 
 NOISES = ("gaussian", "masking", "salt_and_pepper")
 
@@ -74,6 +74,8 @@ class DenoisingAutoencoder(Autoencoder):
     def _check_parameters(self, has_validation: bool) -> None:
         super()._check_parameters(has_validation)
         check_choice(self.noise, "noise", NOISES)
+        if self.clip is not None:
+            check_bool(self.clip, "clip")
         check_number(
             self.noise_level, "noise_level", minimum=0, maximum=float("inf") if self.noise == "gaussian" else 1
         )

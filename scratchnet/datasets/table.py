@@ -79,7 +79,9 @@ def _find_label(names: list[str], label: str | None, path: Path) -> str | None:
         return label
     found = [name for name in names if name.lower() in LABEL_NAMES]
     if len(found) > 1:
-        raise ValueError(f"{path} has {_listed(found)}, each of which could be the label; choose one with label=")
+        raise ValueError(
+            f"{path} has {_listed(found)}, each of which could be the label; choose one by label= or --label"
+        )
     return found[0] if found else None
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from scratchnet import blocks
 from scratchnet.backend import Array, get_xp
-from scratchnet.base import Estimator, TransformerMixin, all_or_nothing, check_integer, check_number
+from scratchnet.base import Estimator, TransformerMixin, all_or_nothing, check_bool, check_integer, check_number
 from scratchnet.distances import check_not_lost
 
 _ROWS = 2048  # of a block: on the host a product of fewer costs more in sums than it gains from the cache
@@ -85,7 +85,7 @@ class PCA(TransformerMixin, Estimator):
         """Find mean, components and variances of X (n_samples, n_features)."""
         X = self._check_fit(X, small_integers=True)
         xp, (n, d), dtype = get_xp(X), X.shape, _float(X)
-        self._check_n_components(min(n, d))
+        self._check_parameters(min(n, d))
         if n >= d:
             mean, scatter = mean_and_scatter(X)
             values, vectors = _eigh(scatter, n, X)
@@ -112,7 +112,7 @@ class PCA(TransformerMixin, Estimator):
         first = "components_" not in vars(self)
         X = self._check_fit(X) if first else self._check(X, dtype=self.components_.dtype)
         xp, (n, d) = get_xp(X), X.shape
-        self._check_n_components(d)
+        self._check_parameters(d)
         mean, scatter = mean_and_scatter(X)
         if not first:
             mean_before, values, vectors = self._found
@@ -123,7 +123,8 @@ class PCA(TransformerMixin, Estimator):
         values, vectors = _eigh(scatter, n, X)
         return self._keep(n, mean, values, vectors, X.dtype)
 
-    def _check_n_components(self, largest: int) -> None:
+    def _check_parameters(self, largest: int) -> None:
+        check_bool(self.whiten, "whiten")
         if self.n_components is not None and not isinstance(self.n_components, (float, np.floating)):
             limit = "the smaller of n_samples and n_features"
             check_integer(self.n_components, "n_components", minimum=1, maximum=largest, limit=limit)

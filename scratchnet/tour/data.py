@@ -15,10 +15,8 @@ from scratchnet.datasets import load_fashion_mnist, load_mnist
 from scratchnet.decomposition import PCA
 from scratchnet.neighbors import nearest_neighbors
 
-_MOST_ROWS, _LEAST_ROWS = (
-    10_000,
-    100,
-)  # of a user's table: what fits into the tour's time, and what it needs to say much
+_MOST_ROWS = 10_000  # of a user's table: what fits into the tour's time
+LEAST_ROWS = 100  # what it needs to say much
 _TEST_SHARE = 0.1
 PROJECTIONS = (2, 5, 10, 15, 20, 25, 30, 40, 50, 60, 70, 80, 90, 100, 120, 140, 170, 200)  # tried for the best one
 
@@ -102,7 +100,7 @@ def own_table(X: Any, y: Any, seed: int) -> TourData:
     With a square number of features the rows are taken to be images, with one scale for all pixels; else every column
     has its own. What is strange to a table is itself with each column shuffled on its own.
     """
-    X = to_numpy(check_array(X, min_samples=_LEAST_ROWS)).astype(np.float32)
+    X = to_numpy(check_array(X, min_samples=LEAST_ROWS)).astype(np.float32)
     codes, names, note = _as_classes(y, len(X))
     host = Rng(seed).host
     rows = host.permutation(len(X))[:_MOST_ROWS]

@@ -1,0 +1,95 @@
+"""The command's options: their values are checked before the work, and an error names the option, not an argument."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+class OptionError(ValueError):
+    """An option has a value that cannot be used; the message begins with the option. Exit code 2."""
+
+
+@contextmanager
+def told_as(**options: str) -> Iterator[None]:
+    """What the library says of an argument is said of the option that set it: ``told_as(n_clusters="--clusters")``."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        for argument, option in options.items():
+            name = rf"\b{argument}(?=[=\[])"
+            if re.match(name, str(error)):
+                raise OptionError(re.sub(name, option, str(error))) from error
+        raise
+
+
+def use_backend(backend: str | None) -> None:
+    """Make ``--backend`` the current one, if it is given."""
+    import scratchnet
+
+    if backend is not None:
+        with told_as(backend="--backend"):
+            scratchnet.use(backend)
+
+
+def read_data(path: Path | None, label: str | None, *, at_least: int = 1) -> tuple[Any, Any]:
+    """X and y or None from the user's file with ``at_least`` so many rows, or the embedded digits."""
+    from scratchnet.datasets import load_mnist, load_table
+
+    if path is None:
+        if label is not None:
+            raise OptionError(f"--label {label!r} names a column of your own file, but there is no --data")
+        return load_mnist()
+    try:
+        with told_as(label="--label"):
+            X, y = load_table(path, label)
+    except OptionError:
+        raise
+    except (OSError, TypeError, ValueError) as error:
+        raise OptionError(f"--data: {error}") from error
+    if len(X) < at_least:
+        raise OptionError(f"--data: {path} has {len(X)} row{'s' * (len(X) > 1)}, and at least {at_least} are needed")
+    return X, y
+
+
+def check_out(out: Path, *endings: str) -> None:
+    """``--out`` will be a file with one of these ``endings``, if any."""
+    if endings and out.suffix.lower() not in endings:
+        raise OptionError(f"--out {out}: the ending must be one of {', '.join(endings)}")
+    if out.is_dir():
+        raise OptionError(f"--out {out} is a folder; name a file in it")
+    if not out.parent.is_dir():
+        raise OptionError(f"--out {out}: the folder {out.parent} does not exist; make it first")
+    if not os.access(out if out.exists() else out.parent, os.W_OK):
+        raise OptionError(f"--out {out}: you may not write there")
+
+
+def check_out_folder(out: Path) -> None:
+    """``--out`` is a folder, or can become one."""
+    above = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not above.is_dir():
+        raise OptionError(f"--out {out}: {above} is a file; name a folder")
+    if not os.access(above, os.W_OK):
+        raise OptionError(f"--out {out}: you may not write there")
+
+
+def write_out(out: Path, values: Any, y: Any) -> None:
+    """Coordinates or labels to a table, or a scatter picture of them."""
+    import numpy as np
+
+    from scratchnet.backend import to_numpy
+
+    values, ending = to_numpy(values), out.suffix.lower()
+    if ending == ".npy":
+        np.save(out, values)
+    elif ending == ".csv":
+        np.savetxt(out, values, delimiter=",", fmt="%d" if values.dtype.kind in "iu" else "%.9g")
+    else:
+        from scratchnet.plots import scatter
+
+        scatter(values, None if y is None else to_numpy(y)).savefig(out, dpi=150)
+    print(f"wrote {out}")
