@@ -10,6 +10,7 @@ import pytest
 
 import scratchnet as sn
 from scratchnet.autoencoders import VAE, Autoencoder
+from scratchnet.backend import backend_module
 from scratchnet.cluster import KMeans
 from scratchnet.manifold import SNE, TSNE, SymmetricSNE
 from scratchnet.testing import count_host_syncs, kernels_on_cpu
@@ -56,7 +57,8 @@ def test_more_steps_are_no_more_waiting(device, model):
 
 
 def test_a_round_of_kmeans_waits_a_few_times_whatever_the_size(device):
-    """J before and after the move, whether a label changed, which clusters are empty, how far the centres went."""
+    """J before and after the move, whether a label changed, which clusters are empty, how far the centres went; and
+    where no kernel counts the rows of each cluster, bincount looks at what it counts."""
     counts = []
     for rows in (X, np.tile(X, (4, 1))):
         states = KMeans(3, random_state=0).steps(rows)
@@ -66,4 +68,4 @@ def test_a_round_of_kmeans_waits_a_few_times_whatever_the_size(device):
             while next(states).step != "move":
                 pass
         counts.append(len(seen))
-    assert counts[0] == counts[1] <= 5
+    assert counts[0] == counts[1] <= (5 if hasattr(backend_module(), "RawKernel") else 6)

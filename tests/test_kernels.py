@@ -7,15 +7,17 @@ GPU's own rounding, and anything that only real parallelism brings out.
 from __future__ import annotations
 
 import inspect
+import os
 import shutil
 import subprocess
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
 import scratchnet as sn
 from scratchnet import kernels
-from scratchnet.backend import asarray, raw_kernel, runs_kernels, to_numpy
+from scratchnet.backend import asarray, backend_module, raw_kernel, runs_kernels, to_numpy
 from scratchnet.cluster import KMeans
 from scratchnet.cluster.lloyd import assign_and_add
 from scratchnet.kernels import tsne
@@ -41,13 +43,30 @@ SIZES = [(1, 1), (2, 3), (3, 33), (37, 129), (130, 20)]
 TOLERANCE = {"float32": 4e-6, "float64": 1e-13}  # of one entry: a few roundings
 
 
-@pytest.fixture(params=["ascending", "descending"])
+ORDERS = ["ascending", "descending"]
+ON_GPU = ["cupy"] if "cupy" in os.environ.get("SCRATCHNET_TEST_BACKENDS", "").split(",") else []
+
+
+@pytest.fixture(params=ORDERS)
 def on_cpu(request):
     """The strict double with kernels; the current backend. Threads run in either order."""
+    with emulated(request.param):
+        yield strict
+
+
+@pytest.fixture(params=ORDERS + ON_GPU)
+def device(request):
+    """What kernels run on: the double, and a GPU where the suite is told to use it."""
+    with sn.using("cupy") if request.param == "cupy" else emulated(request.param):
+        yield backend_module()
+
+
+@contextmanager
+def emulated(order):
     if shutil.which("g++") is None:
         pytest.skip("g++ was not found: kernels cannot be compiled for the CPU")
-    with kernels_on_cpu(descending=request.param == "descending"), sn.using("strict"):
-        yield strict
+    with kernels_on_cpu(descending=order == "descending"), sn.using("strict"):
+        yield
 
 
 def arguments(name, B, d, dtype):
@@ -85,7 +104,7 @@ def both(twin, args):
 
 @pytest.mark.parametrize(("B", "d"), SIZES)
 @pytest.mark.parametrize("name", TWINS)
-def test_kernel_and_formula_agree(on_cpu, name, B, d, dtype):
+def test_kernel_and_formula_agree(device, name, B, d, dtype):
     twin = TWINS[name]
     expected, got = both(twin, arguments(name, B, d, dtype))
     if name == "sample":  # the kernel returns the KL as well
@@ -106,8 +125,8 @@ def test_twins_take_the_same_arguments(name):
     assert len(formula.parameters) == len(kernel.parameters)
 
 
-def test_only_device_arrays_go_to_kernels(on_cpu):
-    assert runs_kernels(strict.zeros(1))
+def test_only_device_arrays_go_to_kernels(device):
+    assert runs_kernels(device.zeros(1))
     assert not runs_kernels(np.zeros(1))
 
 
@@ -128,7 +147,7 @@ def problem(n, k, seed=0):
 
 def packed(P, dof, dtype):
     P = asarray(P, dtype)
-    return PackedObjective(lambda rows, columns: P[rows, columns], len(P), dof, dtype, strict)
+    return PackedObjective(lambda rows, columns: P[rows, columns], len(P), dof, dtype, backend_module())
 
 
 @pytest.mark.parametrize(
@@ -136,7 +155,7 @@ def packed(P, dof, dtype):
     [(2, 1, 1.0), (3, 2, 1.0), (127, 3, 0.5), (128, 2, 1.0), (129, 1, 2.0), (129, 2, 1.0), (129, 3, 1.0)]
     + [(300, 1, 1.0), (300, 2, 1.0), (300, 2, 0.5), (300, 3, 2.0)],
 )
-def test_tsne_equals_the_dense_formulas(on_cpu, n, k, dof, dtype):
+def test_tsne_equals_the_dense_formulas(device, n, k, dof, dtype):
     """One tile, several, and padded ones; all entries, in units of the largest."""
     Y, P = problem(n, k)
     dense, fast, there = DenseObjective(P, Student(dof)), packed(P, dof, dtype), asarray(Y, dtype)
@@ -151,7 +170,7 @@ def test_tsne_equals_the_dense_formulas(on_cpu, n, k, dof, dtype):
 
 
 @pytest.mark.parametrize("size", [0.0, 1e-20, 1e5])
-def test_tsne_extremes(on_cpu, size, dtype):
+def test_tsne_extremes(device, size, dtype):
     """All at one place, so near that squares underflow, far apart."""
     Y, P = problem(130, 2)
     objective, dense = packed(P, 1.0, dtype), DenseObjective(P, Student())
@@ -160,7 +179,7 @@ def test_tsne_extremes(on_cpu, size, dtype):
     assert float(objective.kl(asarray(Y * size, dtype))) == pytest.approx(float(dense.kl(Y * size)), rel=1e-5)
 
 
-def test_tsne_takes_half_of_p_and_asks_for_it_once(on_cpu):
+def test_tsne_takes_half_of_p_and_asks_for_it_once(device):
     _, P = problem(1300, 2)  # two strips
     asked, P = np.zeros((1300, 1300), int), asarray(P)
 
@@ -168,7 +187,7 @@ def test_tsne_takes_half_of_p_and_asks_for_it_once(on_cpu):
         asked[rows, columns] += 1
         return P[rows, columns]
 
-    objective = PackedObjective(joint, 1300, 1.0, "float64", strict)
+    objective = PackedObjective(joint, 1300, 1.0, "float64", device)
     assert asked.max() == 1
     assert (asked + asked.T > 0).all()
     assert objective._P.size == 11 * 12 // 2 * tsne.TILE**2
@@ -187,7 +206,7 @@ def test_packing_keeps_every_entry_and_reads_it_in_order():
 
 
 @pytest.mark.parametrize("k", [2, 4])
-def test_an_embedding_by_kernels_is_the_plain_one(on_cpu, k):
+def test_an_embedding_by_kernels_is_the_plain_one(device, k):
     """Thirty iterations, affinities included; above three dimensions the dense formulas take over."""
     X = np.random.default_rng(0).standard_normal((150, 10))
     model = TSNE(k, perplexity=20, max_iter=30, init="random", random_state=0)
@@ -200,7 +219,7 @@ def test_an_embedding_by_kernels_is_the_plain_one(on_cpu, k):
 
 
 @pytest.mark.parametrize(("n", "perplexity"), [(2, 1.0), (3, 1.5), (40, 30.0), (333, 30.0)])
-def test_perplexity_search(on_cpu, n, perplexity, dtype):
+def test_perplexity_search(device, n, perplexity, dtype):
     """Odd widths, duplicates, a far outlier, and a row whose neighbours are all equally near."""
     rng = np.random.default_rng(n)
     d = rng.random((4, n)) ** 2
@@ -216,7 +235,7 @@ def test_perplexity_search(on_cpu, n, perplexity, dtype):
 
 
 @pytest.mark.parametrize(("n", "k", "d"), [(1, 1, 1), (2, 3, 2), (31, 7, 255), (33, 40, 3), (100, 2, 300)])
-def test_kmeans_assignment(on_cpu, n, k, d, dtype):
+def test_kmeans_assignment(device, n, k, d, dtype):
     rng = np.random.default_rng(n)
     args = [rng.integers(0, 5, (n, k)), rng.standard_normal((n, d)), rng.random(n)]  # integers: many ties
     args = [a.astype(dtype) for a in args] + [rng.random((k, d)), rng.random(k)]  # sums and counts are added to
@@ -227,7 +246,7 @@ def test_kmeans_assignment(on_cpu, n, k, d, dtype):
         np.testing.assert_allclose(b, a, atol={"float32": 1e-5, "float64": 1e-12}[dtype])
 
 
-def test_kmeans_by_kernels_is_the_plain_one(on_cpu):
+def test_kmeans_by_kernels_is_the_plain_one(device):
     X = np.random.default_rng(0).standard_normal((200, 5)) + 100  # far from 0
     weight = np.random.default_rng(1).random(200)
     ours = KMeans(6, random_state=0).fit(X, sample_weight=weight)
@@ -241,24 +260,24 @@ def test_kmeans_by_kernels_is_the_plain_one(on_cpu):
 # -- what the library makes of them -----------------------------------------------------------------------------------
 
 
-def test_nan_and_infinity_survive(on_cpu):
+def test_nan_and_infinity_survive(device):
     """Training notices a NaN only if it arrives; logits of 1000 are no reason for one."""
     x = asarray(np.array([[np.nan, -np.inf, np.inf, -1000.0, 1000.0]]))
-    y = to_numpy(layers.bias_relu(x, strict.zeros(5), strict.empty((1, 5))))
+    y = to_numpy(layers.bias_relu(x, device.zeros(5), device.empty((1, 5))))
     np.testing.assert_array_equal(y, [[np.nan, 0, np.inf, 0, 1000]])
-    assert np.isnan(to_numpy(losses._bce_rows(x, strict.zeros((1, 5))))).all()
+    assert np.isnan(to_numpy(losses._bce_rows(x, device.zeros((1, 5))))).all()
     extreme = asarray(np.array([[-1000.0, 1000.0]]))
     np.testing.assert_array_equal(to_numpy(losses._bce_rows(extreme, asarray(np.array([[0.0, 1.0]])))), [0])
     np.testing.assert_array_equal(to_numpy(losses._bce_rows(extreme, asarray(np.array([[1.0, 0.0]])))), [2000])
 
 
-def test_bce_gradient_in_place_and_into_strided_memory(on_cpu, rng):
+def test_bce_gradient_in_place_and_into_strided_memory(device, rng):
     logits, target = rng.standard_normal((5, 7)), rng.random((5, 7))
     expected = losses.bce_with_logits_grad(logits, target)
     there = asarray(logits.copy())
     assert losses.bce_with_logits_grad(there, asarray(target), out=there) is there
     np.testing.assert_allclose(to_numpy(there), expected, atol=1e-15)
-    wide = strict.zeros((5, 14))
+    wide = device.zeros((5, 14))
     losses.bce_with_logits_grad(asarray(logits), asarray(target), out=wide[:, ::2])
     np.testing.assert_allclose(to_numpy(wide[:, ::2]), expected, atol=1e-15)
     assert not to_numpy(wide[:, 1::2]).any()
@@ -266,7 +285,7 @@ def test_bce_gradient_in_place_and_into_strided_memory(on_cpu, rng):
     np.testing.assert_allclose(to_numpy(no_copy), expected[::2] * 5 / 3, atol=1e-15)
 
 
-def test_a_weight_for_each_latent(on_cpu, rng):
+def test_a_weight_for_each_latent(device, rng):
     """Free bits switch the KL's share off latent by latent."""
     dz, h, eps, sigma = rng.standard_normal((4, 3)), rng.standard_normal((4, 6)), *rng.random((2, 4, 3))
     beta = np.array([0.0, 1.0, 0.5])

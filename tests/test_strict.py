@@ -34,6 +34,11 @@ A = np.arange(6.0).reshape(2, 3)
         lambda a: a[np.array([0, 1])],
         lambda a: a.__setitem__(0, A[0]),
         lambda a: strict.sum(a, where=True),
+        lambda a: a.max(initial=0),
+        lambda a: strict.exp(a, where=a > 0),
+        lambda a: strict.take(a, a.argmax(axis=0), mode="clip"),
+        lambda a: strict.sort(a, stable=True),
+        lambda a: strict.var(a, correction=1),
         lambda a: StrictArray(),
     ],
 )
@@ -93,6 +98,10 @@ def test_assignment_to_repeated_places_is_refused():
         lambda a: strict.nonzero(a.reshape(1)),
         lambda a: strict.where(a.reshape(1)),
         lambda a: [1, 2, 3][a.astype("int64")],
+        lambda a: strict.bincount(a.astype("int64").reshape(1)),
+        lambda a: strict.argpartition(a.reshape(1), 0),
+        lambda a: bool(strict.allclose(a, a)),
+        lambda a: bool(strict.array_equal(a, a)),
     ],
 )
 def test_host_syncs_are_counted_and_forbidden(wait):
@@ -116,7 +125,15 @@ def test_device_work_is_no_sync():
 
 def test_results_are_arrays_never_numpy_scalars():
     a = strict.asarray(A)
-    for value in (a.sum(), a[0, 0], a.argmax(), strict.max(a), strict.linalg.norm(a), a[0] @ a[0]):
+    for value in (
+        a.sum(),
+        a[0, 0],
+        a.argmax(),
+        strict.max(a),
+        strict.linalg.norm(a),
+        a[0] @ a[0],
+        strict.allclose(a, a),
+    ):
         assert isinstance(value, StrictArray)
         assert value.ndim == 0
 
@@ -126,6 +143,45 @@ def test_views_share_memory():
     a[2:4].reshape(2, 1)[...] = 7
     a[5][...] = 1
     np.testing.assert_array_equal(a.get(), [0, 0, 7, 7, 0, 1])
+
+
+def test_what_comes_from_the_host_is_a_copy():
+    host = A.copy()
+    for a in (strict.asarray(host), strict.array(host, copy=False), strict.ascontiguousarray(host)):
+        a[0] = 9
+        np.testing.assert_array_equal(host, A)
+    a = strict.zeros(3)
+    assert strict.asarray(a)._a is a._a  # from the device it is not
+
+
+def test_results_lie_in_memory_as_cupys_do():
+    a = strict.asarray(A)
+    for b in (
+        a.T + 1,
+        2 * a.T,
+        -a.T,
+        a.T > 1,
+        strict.exp(a.T),
+        strict.where(a.T > 1, a.T, a.T),
+        strict.clip(a.T, 0, 1),
+    ):
+        assert b.flags.c_contiguous
+        assert not b.flags.f_contiguous
+    assert a.T.flags.f_contiguous  # a view is as it was
+    assert strict.linalg.eigh(a.T @ a)[1].flags.f_contiguous
+    assert strict.linalg.qr(a.T)[0].flags.f_contiguous
+    assert not hasattr(a.flags, "writeable")
+
+
+def test_numbers_too_small_for_kernels_are_zero():
+    """-ftz=true, with which CuPy compiles all kernels."""
+    tiny = np.float32([1e-38, -1e-40, 2e-38, 0, np.nan])
+    np.testing.assert_array_equal(strict.asarray(tiny).get(), np.float32([0, 0, 2e-38, 0, np.nan]))
+    np.testing.assert_array_equal(
+        strict.asarray(tiny.astype("f8")).astype("float32").get()[:3], np.float32([0, 0, 2e-38])
+    )
+    assert float(strict.exp(strict.asarray(np.float32(-90)))) == 0 < float(strict.exp(strict.asarray(-90.0)))
+    np.testing.assert_array_equal(strict.asarray([1e-40, 1e-300]).get(), [1e-40, 1e-300])  # float64 is as it is
 
 
 def test_arithmetic_is_numpys():

@@ -1,6 +1,12 @@
 """A strict array double: NumPy inside, the manners of CuPy outside.
 
-Where CuPy is more lenient in one release than in another, the double takes the stricter side. It refuses
+Where CuPy is more lenient in one release than in another, the double takes the stricter side. As in CuPy,
+
+- what comes from the host is a copy; no result is a number, not even the truth value of ``allclose``;
+- results of elementwise operations lie in C order, vectors of ``linalg`` in Fortran order;
+- float32 knows no numbers below 1.2e-38: CuPy compiles all kernels with ``-ftz=true``, which makes them 0.
+
+It refuses
 
 - implicit conversion to NumPy (``np.asarray(a)``, ``np.exp(a)``), and NumPy arrays or lists as operands;
 - names, methods and keyword arguments that CuPy does not have;
@@ -16,6 +22,7 @@ import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -64,15 +71,18 @@ def _sync(what: str) -> None:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def _read_names() -> dict[str, frozenset[str]]:
-    text = files("scratchnet.testing").joinpath("cupy_names.txt").read_text()
-    sections = text.partition("[")[2].split("[")
-    return {s.partition("]")[0]: frozenset(s.partition("]")[2].split()) for s in sections}
-
-
-_NAMES = _read_names()
-_NOT_IN_CUPY = frozenset({"where", "initial", "subok", "like", "signature", "device", "mode"})  # keyword arguments
-_WAITS = frozenset({"nonzero", "argwhere", "flatnonzero", "unique", "extract", "array_equal"})
+_HEAD, _, _TEXT = files("scratchnet.testing").joinpath("cupy_names.txt").read_text().partition("[")
+_NAMES = {s.partition("]")[0]: frozenset(s.partition("]")[2].split()) for s in _TEXT.split("[")}
+_LACKS = {name: frozenset(words.split(",")) for name, _, words in (w.partition(":") for w in _NAMES["lacks"])}
+_UFUNC_LACKS = frozenset({"where", "order", "subok", "signature", "sig", "axes", "axis", "keepdims"})
+_WAITS = frozenset({"nonzero", "argwhere", "flatnonzero", "unique", "extract", "bincount", "argpartition", "partition"})
+_WAITS |= {"digitize", "histogram", "delete", "setdiff1d", "union1d", "intersect1d", "place", "ravel_multi_index"}
+_TRUTH = frozenset({"allclose", "array_equal", "array_equiv"})  # 0-d arrays
+_FORTRAN = frozenset({"eigh", "qr", "solve", "svd"})  # of linalg
+_C_ORDER = frozenset({"where", "clip", "round", "around", "isclose", "nan_to_num"})  # beside all ufuncs
+_UNDERFLOWS = frozenset({"exp", "exp2", "power", "square", "astype", "array", "asarray", "ascontiguousarray"})
+_SMALLEST = np.finfo(np.float32).tiny
+_NOTHING: frozenset[str] = frozenset()
 _FROM_HOST = frozenset({"array", "asarray", "ascontiguousarray"})  # the explicit ways to the device
 
 
@@ -100,8 +110,16 @@ def _to_inside(value: Any, what: str) -> Any:
     return value
 
 
+def _as_kernels_leave_it(a: np.ndarray) -> np.ndarray:
+    """Tiny float32 entries of ``a``, which is ours, become 0."""
+    if a.dtype == np.float32:
+        a[np.abs(a) < _SMALLEST] = 0
+    return a
+
+
 def _call(function: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if refused := _NOT_IN_CUPY.intersection(kwargs):
+    lacks = _UFUNC_LACKS if isinstance(function, np.ufunc) else _LACKS.get(name, _NOTHING)
+    if refused := lacks.intersection(kwargs):
         raise TypeError(f"{name}: CuPy has no keyword argument {sorted(refused)}")
     if name in _WAITS or (name == "where" and len(args) == 1):
         _sync(name)
@@ -116,7 +134,16 @@ def _call(function: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs
         if not out.flags.c_contiguous or out.dtype != exact:
             raise ValueError(f"{name}: out must be C-contiguous and of dtype {exact}, got {out.dtype}")
     result = function(*inner[0], **inner[1])
-    return out if out is not None else _to_device(result)
+    if name in _UNDERFLOWS:
+        result = _as_kernels_leave_it(np.asarray(result))
+    if out is not None:
+        return out
+    if name in _TRUTH or ((name in _C_ORDER or isinstance(function, np.ufunc)) and not isinstance(result, tuple)):
+        result = np.asarray(result, order="C")
+    elif name in _FORTRAN:
+        parts = tuple(np.asarray(r, order="F") for r in (result if isinstance(result, tuple) else (result,)))
+        result = parts if isinstance(result, tuple) else parts[0]
+    return _to_device(result)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -154,6 +181,9 @@ class StrictArray:
         if name in ("item", "tolist", "nonzero"):
             _sync(name)
             return getattr(self._a, name)
+        if name == "flags":
+            flags = self._a.flags
+            return SimpleNamespace(**{n: getattr(flags, n) for n in ("c_contiguous", "f_contiguous", "owndata")})
         value = getattr(self._a, name)
         if callable(value):
             return lambda *args, **kwargs: _call(value, name, args, kwargs)
@@ -231,21 +261,21 @@ def _operator(name: str, inplace: bool) -> Callable[..., Any]:
 
     def forward(self: StrictArray, other: Any) -> Any:
         value = function(self._a, _to_inside(_operand(other, name), name))
-        if inplace:
-            return self
-        return _to_device(value)
+        return self if inplace else _to_device(np.asarray(value, order="C"))
 
     return forward
 
 
 def _reflected(name: str) -> Callable[..., Any]:
     function = getattr(operator, name)
-    return lambda self, other: _to_device(function(_to_inside(_operand(other, name), name), self._a))
+    return lambda self, other: _to_device(
+        np.asarray(function(_to_inside(_operand(other, name), name), self._a), order="C")
+    )
 
 
 def _unary(name: str) -> Callable[..., Any]:
     function = getattr(operator, name)
-    return lambda self: _to_device(function(self._a))
+    return lambda self: _to_device(np.asarray(function(self._a), order="C"))
 
 
 def _operand(value: Any, name: str) -> Any:
@@ -284,13 +314,18 @@ class _Namespace:
         if isinstance(value, type) or not callable(value):
             return value
         if name in _FROM_HOST:
-            return lambda x, *args, **kwargs: _to_device(
-                value(x._a if isinstance(x, StrictArray) else _nested(x), *args, **kwargs)
-            )
+            return lambda x, *args, **kwargs: _from_host(value, x, args, kwargs)
         return lambda *args, **kwargs: _call(value, name, args, kwargs)
 
     def __repr__(self) -> str:
         return f"<strict double of cupy: {self.__name__}>"
+
+
+def _from_host(function: Callable[..., Any], x: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> StrictArray:
+    if isinstance(x, StrictArray):
+        return _to_device(function(x._a, *args, **kwargs))
+    found = function(_nested(x), *args, **kwargs)
+    return _to_device(_as_kernels_leave_it(found.copy(order="K") if isinstance(x, np.ndarray) else found))
 
 
 def _nested(x: Any) -> Any:
@@ -308,6 +343,7 @@ strict = _Namespace(
     "strict",
     np,
     "module",
+    __version__=_HEAD.split()[4],
     ndarray=StrictArray,
     linalg=_Namespace("strict.linalg", np.linalg, "linalg"),
     random=_Random(),

@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 import scratchnet
-from scratchnet.backend import current_backend
+from scratchnet.backend import backend_module, current_backend
 from scratchnet.tour import autoencoder, clustering, conditional, latent_space, pca, tsne, vae, variants
 from scratchnet.tour.data import TourData, embedded_digits, own_table
 from scratchnet.tour.report import Chapter, Progress, Report
@@ -107,8 +106,9 @@ def _about(data: TourData, seed: int) -> dict[str, str]:
     import matplotlib
 
     packages = {"scratchnet": scratchnet.__version__, "NumPy": np.__version__, "matplotlib": matplotlib.__version__}
-    if current_backend() == "cupy":
-        packages["CuPy"] = version("cupy")
+    xp = backend_module()
+    if xp is not np:
+        packages[xp.__name__] = xp.__version__  # no package is called cupy: they are cupy-cuda12x and its kin
     return {
         **data.about,
         "versions": ", ".join(f"{name} {number}" for name, number in packages.items())
