@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -236,9 +236,13 @@ class Rng:
     def __init__(self, seed: RandomState | np.random.SeedSequence = None, xp: Module | None = None) -> None:
         self.xp = xp if xp is not None else backend_module()
         self._seed = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(_entropy(seed))
-        host, device = self._seed.spawn(2)
+        host, self._device_seed = self._seed.spawn(2)
         self.host = np.random.default_rng(host)
-        self.device = self.xp.random.default_rng(int(device.generate_state(1, np.uint64)[0]))
+
+    @cached_property
+    def device(self) -> Any:
+        """The generator of noise, made when it is first wanted: CuPy's sets up a quarter of a million states."""
+        return self.xp.random.default_rng(int(self._device_seed.generate_state(1, np.uint64)[0]))
 
     def spawn(self) -> Rng:
         """Two more streams, independent of these: what is drawn from one never moves the other."""

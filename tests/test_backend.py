@@ -192,6 +192,20 @@ def test_noise_is_standard_normal_and_repeatable(xp, dtype, seed):
     np.testing.assert_array_equal(to_numpy(x), to_numpy(Rng(seed).fill_normal(xp.empty((200, 300), dtype=dtype))))
 
 
+def test_nothing_is_set_up_on_the_device_before_noise_is_wanted():
+    class Module:
+        class random:
+            default_rng = staticmethod(lambda seed: made.append(seed))
+
+    made = []
+    rng = Rng(0, Module)
+    rng.spawn()
+    rng.host.random(3)
+    assert made == []
+    assert rng.device is rng.device
+    assert len(made) == 1
+
+
 def test_seeds():
     def draw(seed):
         return Rng(seed, np).host.integers(2**62)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import platform
 import shutil
 import subprocess
 from contextlib import contextmanager
@@ -335,6 +336,7 @@ extern "C" __global__ void wants_int(float* a, int n) { a[0] = n; }
 extern "C" __global__ void some_wait(float* a) { if (threadIdx.x < 7) __syncthreads(); a[0] = 0; }
 extern "C" __global__ void some_shuffle(float* a) { if (threadIdx.x) a[0] = __shfl_xor_sync(0xffffffffu, a[0], 1); }
 extern "C" __global__ void read_behind(float* a) { if (threadIdx.x == 0) a[0] = a[5]; }
+extern "C" __global__ void thousandth(float* a) { a[threadIdx.x] *= 1e-3f; }
 extern "C" __global__ void two(float* a, float* b) { a[0] = b[0]; }
 extern "C" __global__ void mirror(double* a) {
     __shared__ double s[64];
@@ -375,6 +377,15 @@ def test_reading_outside_gives_nan(on_cpu):
     a = strict.zeros(5, dtype="float32")
     launch("read_behind", a)
     assert np.isnan(float(a[0]))
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="only there can the processor be told to")
+def test_tiny_results_are_flushed_to_zero(on_cpu):
+    """As on a GPU, where CuPy compiles with -ftz=true."""
+    a = strict.full(32, 1e-36, dtype="float32")
+    launch("thousandth", a)
+    assert not to_numpy(a).any()
+    assert (np.full(32, 1e-36, "float32") * np.float32(1e-3)).all()  # only in kernels
 
 
 def test_strided_and_overlapping_arrays_are_refused(on_cpu):

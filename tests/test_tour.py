@@ -16,6 +16,7 @@ import scratchnet as sn
 from scratchnet import plots, tour
 from scratchnet.backend import asarray
 from scratchnet.decomposition import PCA
+from scratchnet.testing import strict
 from scratchnet.tour import CHAPTERS, run_tour
 from scratchnet.tour.conditional_properties import pen_widths, slants
 from scratchnet.tour.data import nearest, own_table, projection_errors
@@ -67,6 +68,7 @@ def whole(tmp_path_factory, digits):
 def test_every_section_is_there_and_in_the_contents(whole):
     page, results, sections = whole
     assert results["missing"] == []
+    assert f"{strict.__name__} {strict.__version__}, Python" in results["about"]["versions"]  # of what it ran on
     assert "not complete" not in page
     for chapter in CHAPTERS.values():
         assert f'<article class="chapter" id="{chapter.name}"' in page

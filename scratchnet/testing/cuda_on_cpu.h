@@ -11,6 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <ucontext.h>
+#ifdef __SSE__
+#include <xmmintrin.h>
+#endif
 
 #include <string>
 #include <tuple>
@@ -153,9 +156,20 @@ template <class T> std::string kind() {
 
 template <class... A> std::string signature(void (*)(A...)) { return (kind<A>() + ... + std::string()); }
 
+// In float, numbers below the smallest normal one count as 0 from here on, as CuPy compiles kernels (-ftz=true).
+// (Where the processor is told so, it does the same to double.)
+struct FlushToZero {
+#ifdef __SSE__
+    unsigned before = _mm_getcsr();
+    FlushToZero() { _mm_setcsr(before | 0x8040); }
+    ~FlushToZero() { _mm_setcsr(before); }
+#endif
+};
+
 // kernel<<<blocks, threads>>>(*arguments...); a null pointer, or what went wrong.
 template <class... A>
 const char* launch(void (*kernel)(A...), unsigned blocks, unsigned threads, void** arguments, bool descending) {
+    [[maybe_unused]] FlushToZero here;
     using Values = std::tuple<A...>;
     struct Call {
         void (*kernel)(A...);

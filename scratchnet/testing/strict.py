@@ -4,7 +4,8 @@ Where CuPy is more lenient in one release than in another, the double takes the 
 
 - what comes from the host is a copy; no result is a number, not even the truth value of ``allclose``;
 - results of elementwise operations lie in C order, vectors of ``linalg`` in Fortran order;
-- float32 knows no numbers below 1.2e-38: CuPy compiles all kernels with ``-ftz=true``, which makes them 0.
+- float32 knows no numbers below 1.2e-38: CuPy compiles all kernels with ``-ftz=true``, which makes them 0. (Here those
+  from the host become 0, and those that ``exp``, powers and ``astype`` would leave.)
 
 It refuses
 
@@ -80,7 +81,7 @@ _WAITS |= {"digitize", "histogram", "delete", "setdiff1d", "union1d", "intersect
 _TRUTH = frozenset({"allclose", "array_equal", "array_equiv"})  # 0-d arrays
 _FORTRAN = frozenset({"eigh", "qr", "solve", "svd"})  # of linalg
 _C_ORDER = frozenset({"where", "clip", "round", "around", "isclose", "nan_to_num"})  # beside all ufuncs
-_UNDERFLOWS = frozenset({"exp", "exp2", "power", "square", "astype", "array", "asarray", "ascontiguousarray"})
+_UNDERFLOWS = frozenset({"exp", "exp2", "power", "square", "astype"})  # where tiny numbers come from
 _SMALLEST = np.finfo(np.float32).tiny
 _NOTHING: frozenset[str] = frozenset()
 _FROM_HOST = frozenset({"array", "asarray", "ascontiguousarray"})  # the explicit ways to the device
