@@ -10,7 +10,7 @@ import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import scratchnet as sn
-from scratchnet.autoencoders import VAE, Autoencoder, ConditionalVAE, DivergedError
+from scratchnet.autoencoders import IWAE, VAE, Autoencoder, ConditionalVAE, DivergedError
 from scratchnet.autoencoders.training import run_epoch
 from scratchnet.backend import Rng, asarray, get_xp, to_numpy
 from scratchnet.base import NotFittedError
@@ -239,6 +239,22 @@ def test_the_decoder_mirrors_the_encoder(data):
     for name, (weight, _) in views.items():
         if name.endswith("W"):
             assert abs(weight).max() <= (6 / sum(weight.shape)) ** 0.5, "Glorot's limits"
+
+
+@pytest.mark.parametrize("model", [VAE, IWAE, ConditionalVAE])
+def test_a_vae_begins_with_its_posterior_near_the_prior(model, rng):
+    """He's variance before an activation, a tenth of 1 / n_in in the last layers: mu is near 0, sigma near 1."""
+    X, y = rng.uniform(size=(200, 300)).astype("float32"), np.arange(200) % 4
+    fitted = model((200, 200), 100, epochs=0, random_state=0).fit(X, *extra(model, y))
+    expected = {"encoder.0": 2, "encoder.2": 2, "encoder.4": 0.1, "decoder.0": 2, "decoder.2": 2, "decoder.4": 0.1}
+    for name, variance in expected.items():
+        weight, _ = fitted.params_.views[f"{name}.W"]
+        assert weight.var() == pytest.approx(variance / weight.shape[0], rel=0.05), name
+        assert not fitted.params_.views[f"{name}.b"][0].any()
+    plain = VAE((200, 200), 100, epochs=0, random_state=0).fit(X)
+    mu, sigma = plain.posterior(X)
+    assert abs(sigma - 1).max() < 0.5
+    assert np.square(mu).mean() < 0.1, "0.1 * 0.3, the mean square of x, kept by two layers"
 
 
 def test_active_units_are_those_of_the_training_data_and_the_best_epoch(data):

@@ -20,6 +20,7 @@ from scratchnet.nn import (
     check_gradient,
     glorot_uniform,
     he_normal,
+    small_normal,
 )
 from scratchnet.testing import no_host_sync
 
@@ -176,6 +177,9 @@ def test_initial_variances(seed):
     assert he.var() == pytest.approx(2 / 300, rel=0.03)
     assert glorot.var() == pytest.approx(2 / 500, rel=0.03)
     assert abs(glorot).max() <= np.sqrt(6 / 500)
+    small = small_normal(rng, (300, 200))
+    assert small.var() == pytest.approx(0.1 / 300, rel=0.03)
+    assert np.mean(small**4) == pytest.approx(3 * small.var() ** 2, rel=0.1), "normal"
 
 
 def test_he_keeps_the_scale_of_activations_through_many_relus(seed):

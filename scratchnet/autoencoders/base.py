@@ -32,6 +32,7 @@ from scratchnet.base import (
     progress,
 )
 from scratchnet.nn import Dense, Layer, Params, Sequential, glorot_uniform
+from scratchnet.nn.initializers import Initializer
 
 EVALUATION_SEED = 0x5C4A7C4  # of the noise that histories and scores see: the same at every call, for every model
 _CHUNK = 1000  # rows evaluated at once: bounds the memory of transform, score and the rest
@@ -82,6 +83,9 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
     _likelihood: Likelihood = field(init=False)  # p(x | decoder output), as it was in fit
     _fitted_with: dict[str, Any] = field(init=False)  # the parameters that the networks were built from
 
+    # draws of the weights before an activation and of a network's last ones. Glorot's for codes without noise: behind a
+    # narrow code He's, which looks at n_in alone, starts a wide layer too large (docs/references.md compares them)
+    _first_weights: ClassVar[tuple[Initializer, Initializer]] = (glorot_uniform, glorot_uniform)
     _outputs_per_latent: ClassVar[int] = 1  # 2 where the encoder gives [mu | logvar]
     _builds_from: ClassVar[tuple[str, ...]] = ("hidden", "n_latent", "activation", "likelihood", "dtype")
     _saved_attributes: ClassVar[tuple[str, ...]] = ("n_features_in_", "best_epoch_")
@@ -219,15 +223,12 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
         return Sequential(*self._layers(widths))
 
     def _layers(self, widths: list[int]) -> list[Layer]:
-        """Dense, activation, Dense, ..., Dense: the last layer is linear.
-
-        Glorot's draw serves all layers, ReLU or not: codes are narrow, and He's, which looks at n_in alone, starts the
-        layer behind the code so large that a VAE on MNIST is still 0.5 nats behind after ten epochs.
-        """
+        """Dense, activation, Dense, ..., Dense: the last layer is linear."""
+        inner, last = self._first_weights
         layers: list[Layer] = []
         for n_in, n_out in pairwise(widths[:-1]):
-            layers += [Dense(n_in, n_out, glorot_uniform), ACTIVATIONS[self.activation]()]
-        return [*layers, Dense(widths[-2], widths[-1], glorot_uniform)]
+            layers += [Dense(n_in, n_out, inner), ACTIVATIONS[self.activation]()]
+        return [*layers, Dense(widths[-2], widths[-1], last)]
 
     def _make_likelihood(self) -> Likelihood:
         return likelihoods.make(self.likelihood)

@@ -14,7 +14,8 @@ from scratchnet.autoencoders.evidence import beside
 from scratchnet.autoencoders.likelihoods import Likelihood
 from scratchnet.backend import Array, RandomState, Rng, get_xp, to_numpy
 from scratchnet.base import check_choice, check_integer, check_number
-from scratchnet.nn import GaussianSample, kl_normal_entries
+from scratchnet.nn import GaussianSample, he_normal, kl_normal_entries, small_normal
+from scratchnet.nn.initializers import Initializer
 
 ACTIVE_VARIANCE = 0.01  # a latent is active if its posterior mean varies more than this over the data (Burda 2015)
 BINARISATIONS = ("grey", "threshold", "dynamic")
@@ -37,6 +38,8 @@ class BaseVAE(BaseAutoencoder):
 
     sample_: GaussianSample = field(init=False)
 
+    # the posterior begins near the prior: z has variance 1 whatever x is, and He's draw keeps it through the decoder
+    _first_weights: ClassVar[tuple[Initializer, Initializer]] = (he_normal, small_normal)
     _outputs_per_latent: ClassVar[int] = 2
     _builds_from: ClassVar[tuple[str, ...]] = (*BaseAutoencoder._builds_from, "variance", "binarisation")
 

@@ -15,7 +15,7 @@ from scratchnet.nn.divergences import (
 )
 from scratchnet.nn.gaussian import GaussianSample
 from scratchnet.nn.gradcheck import GradientReport, GradientRow, check_gradient
-from scratchnet.nn.initializers import glorot_uniform, he_normal, zeros
+from scratchnet.nn.initializers import glorot_uniform, he_normal, small_normal, zeros
 from scratchnet.nn.layers import (
     Activation,
     Dense,
@@ -91,6 +91,7 @@ __all__ = [
     "mse",
     "mse_grad",
     "sigmoid",
+    "small_normal",
     "softplus",
     "zeros",
 ]
