@@ -83,9 +83,6 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
     _likelihood: Likelihood = field(init=False)  # p(x | decoder output), as it was in fit
     _fitted_with: dict[str, Any] = field(init=False)  # the parameters that the networks were built from
 
-    # draws of the weights before an activation and of a network's last ones. Glorot's for codes without noise: behind a
-    # narrow code He's, which looks at n_in alone, starts a wide layer too large (docs/references.md compares them)
-    _first_weights: ClassVar[tuple[Initializer, Initializer]] = (glorot_uniform, glorot_uniform)
     _outputs_per_latent: ClassVar[int] = 1  # 2 where the encoder gives [mu | logvar]
     _builds_from: ClassVar[tuple[str, ...]] = ("hidden", "n_latent", "activation", "likelihood", "dtype")
     _saved_attributes: ClassVar[tuple[str, ...]] = ("n_features_in_", "best_epoch_")
@@ -221,6 +218,15 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
     def _decoder(self, widths: list[int]) -> Sequential:
         """The network from the code to what the likelihood takes."""
         return Sequential(*self._layers(widths))
+
+    @property
+    def _first_weights(self) -> tuple[Initializer, Initializer]:
+        """What draws the weights before an activation, and those of a network's last layer.
+
+        Glorot's for codes without noise: behind a narrow code He's, which looks at n_in alone, starts a wide layer too
+        large. (Compared in docs/references.md.)
+        """
+        return glorot_uniform, glorot_uniform
 
     def _layers(self, widths: list[int]) -> list[Layer]:
         """Dense, activation, Dense, ..., Dense: the last layer is linear."""

@@ -38,8 +38,6 @@ class BaseVAE(BaseAutoencoder):
 
     sample_: GaussianSample = field(init=False)
 
-    # the posterior begins near the prior: z has variance 1 whatever x is, and He's draw keeps it through the decoder
-    _first_weights: ClassVar[tuple[Initializer, Initializer]] = (he_normal, small_normal)
     _outputs_per_latent: ClassVar[int] = 2
     _builds_from: ClassVar[tuple[str, ...]] = (*BaseAutoencoder._builds_from, "variance", "binarisation")
 
@@ -95,6 +93,12 @@ class BaseVAE(BaseAutoencoder):
     def _build(self, rng: Rng) -> None:
         super()._build(rng)
         self.sample_, self._beta_now = GaussianSample(), self.beta
+
+    @property
+    def _first_weights(self) -> tuple[Initializer, Initializer]:
+        """The posterior begins near the prior: z has variance about 1 whatever x is, and He's draw keeps it through the
+        decoder. For tanh Glorot's, which is made for slope 1 at 0, does better."""
+        return super()._first_weights if self.activation == "tanh" else (he_normal, small_normal)
 
     def _make_likelihood(self) -> Likelihood:
         return likelihoods.make(self.likelihood, self.variance)
