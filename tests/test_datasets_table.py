@@ -319,7 +319,10 @@ def test_a_coordinate_may_be_chosen_as_the_label(write):
         ("a,b\n1,0x1A\n", "'0x1A' is not a number"),
         ("a,b\n1,nan\n", "FILE contains NaN: 1 entries are NaN or infinity, the first (NaN) at (0, 1)"),
         ("a,b\n1,inf\n", "FILE contains inf"),
-        ("y,label,a\n1,2,3\n", "FILE has 'y', 'label', each of which could be the label; choose one by label= or --label"),
+        (
+            "y,label,a\n1,2,3\n",
+            "FILE has 'y', 'label', each of which could be the label; choose one by label= or --label",
+        ),
         ("label\n1\n2\n", "0 feature(s) (shape=(2, 0))"),
         ("a,b\n1,2\n3,\xe9\n".encode("latin-1"), "FILE is not UTF-8 text"),
         ("a,b\n1,2\n".encode("utf-16"), "FILE is not UTF-8 text"),
