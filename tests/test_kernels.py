@@ -197,13 +197,16 @@ def test_tsne_takes_half_of_p_and_asks_for_it_once(device):
 
 
 def test_packing_keeps_every_entry_and_reads_it_in_order():
-    """Each stretch of 32 numbers, one reading of a warp, touches 32 different rows and columns."""
+    """Each stretch of 128 numbers, one reading of a warp, touches 32 rows, one a lane, and all columns."""
     P = np.arange(128 * 256).reshape(128, 256)
     tiles = tsne.pack(P)
     assert tiles.shape == (2, 128 * 128)
     np.testing.assert_array_equal(np.sort(tiles[1]), np.sort(P[:, 128:].ravel()))
-    for stretch in tiles.reshape(-1, 32)[::17]:
-        assert len(set(stretch // 256)) == len(set(stretch % 256)) == 32
+    for stretch in tiles.reshape(-1, 32, 4)[::17]:  # lane, its four numbers
+        row, column = stretch // 256, stretch % 256
+        np.testing.assert_array_equal(row, np.broadcast_to(row[:, :1], row.shape))
+        assert len(set(row[:, 0])) == 32
+        assert len(set(column.ravel())) == 128
 
 
 @pytest.mark.parametrize("k", [2, 4])

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from scratchnet.backend import Array, get_xp
-from scratchnet.kernels import REDUCE, Kernel
+from scratchnet.kernels import REDUCE, Kernel, plain
 
 TILE, _COLUMNS = 128, 4  # rows and columns of a tile; columns of a lane
 VARIANTS = tuple({"K": k, "CAUCHY": cauchy} for k in (1, 2, 3) for cauchy in (0, 1))
@@ -25,9 +25,29 @@ _SOURCE = (
 #define WARPS 4    // of a block; each has 32 rows of the tile
 #define COLUMNS 4  // of a lane: lane l has the columns l, l + 32, l + 64, l + 96
 
+// A lane's four numbers of P, read at once: 16 bytes in float32, the most that a thread can ask for.
+struct alignas(COLUMNS * sizeof(REAL)) Four {
+    REAL of[COLUMNS];
+};
+
+// Coordinate k of point i, per sqrt(dof): then 1 + |difference|^2 is all of 1/t. What is there only to fill the last
+// tile stands so far from everything, and from each other, that its t is 0.
+__device__ REAL place(const REAL* Y, int i, int k, int n, REAL scale) {
+    const REAL far = sizeof(REAL) == 4 ? 1e19 : 1e154;
+    return i < n ? scale * Y[i * K + k] : far * (1 + i - n);
+}
+
 // t for a squared distance, w for a t. CAUCHY: one degree of freedom, w = t, as in t-SNE. K: dimensions of Y.
-__device__ float reciprocal(float x) { return __fdividef(1.0f, x); }  // one instruction, wrong by 2 units at most
-__device__ double reciprocal(double x) { return 1.0 / x; }
+__device__ float similarity(float square) {
+    float t = 1 + square;
+#ifdef __CUDA_ARCH__
+    asm("rcp.approx.ftz.f32 %0, %0;" : "+f"(t));  // one instruction, wrong by one unit at most
+    return t;
+#else
+    return 1 / t;
+#endif
+}
+__device__ double similarity(double square) { return 1 / (1 + square); }
 __device__ REAL weight(REAL t, REAL power) {
 #if CAUCHY
     return t;
@@ -36,58 +56,66 @@ __device__ REAL weight(REAL t, REAL power) {
 #endif
 }
 
-// One block of 128 threads a tile: points tile_row * 128 .. and tile_column * 128 .. .
-// A warp has 32 rows and all 128 columns of its tile. In step s, lane l treats row (l + s) % 32 with its four columns:
-// at any time the 32 lanes are at 32 different rows. Sums by column stay with the lane. Sums by row travel: after every
-// step each lane takes over the sums of the next row from its neighbour, and after 32 steps lane l holds all of row l.
-// So nobody adds to what another one adds to, and nothing is added in an order that could change.
-//
-// parts (side, 2 K, side * 128): what the points of tile block b do to point i, attraction and repulsion.
-extern "C" __global__ void tsne_tiles(const REAL* P, const REAL* Y, const int* tile_row, const int* tile_column,
-                                      REAL* parts, double* z, REAL inverse_dof, REAL power, long long n, int side) {
-    __shared__ REAL y_row[K][TILE];
-    __shared__ REAL by_column[WARPS][2 * K][TILE];
-    const int I = tile_row[blockIdx.x], J = tile_column[blockIdx.x];
-    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    const long long N = (long long)side * TILE;
-    const bool edge = I == J || J == side - 1;  // only there are pairs that do not count: i = j, and padding
-    for (int k = 0; k < K; ++k) y_row[k][threadIdx.x] = Y[k * N + I * TILE + threadIdx.x];
-    REAL y[COLUMNS][K], column_sum[COLUMNS][2 * K], row_sum[2 * K];
-    for (int k = 0; k < 2 * K; ++k) row_sum[k] = 0;
-    for (int c = 0; c < COLUMNS; ++c) {
-        for (int k = 0; k < K; ++k) y[c][k] = Y[k * N + J * TILE + 32 * c + lane];
-        for (int k = 0; k < 2 * K; ++k) column_sum[c][k] = 0;
-    }
-    __syncwarp();  // a warp reads only what its own lanes have written
-
-    const REAL* p = P + (long long)blockIdx.x * TILE * TILE + warp * 32 * TILE + lane;
+// What the pairs of a tile do. A warp has 32 rows and all 128 columns of its tile. In step s, lane l treats row
+// (l + s) % 32 with its four columns: at any time the 32 lanes are at 32 different rows. Sums by column stay with the
+// lane. Sums by row travel: after every step each lane takes over the sums of the next row from its neighbour, and after
+// 32 steps lane l holds all of row l. So nobody adds to what another one adds to, in an order that could change.
+// DIAGONAL: the tile's rows are its columns, and i = j does not count.
+template <bool DIAGONAL>
+__device__ REAL pairs(const Four* p, const REAL (*y_row)[TILE], const REAL (*y)[K], REAL* row_sum,
+                      REAL (*column_sum)[2 * K], REAL power) {
+    const int lane = threadIdx.x % 32, first = threadIdx.x - lane;
     REAL total = 0;
 #pragma unroll 4
     for (int s = 0; s < 32; ++s) {
-        const int row = 32 * warp + (lane + s) % 32;  // 32 lanes, 32 rows: 32 banks of shared memory
+        const int row = first + (lane + s) % 32;  // 32 lanes, 32 rows: 32 banks of shared memory
+        const Four here = p[s * 32 + lane];       // coalesced: P lies in this order
 #pragma unroll
         for (int c = 0; c < COLUMNS; ++c) {
             REAL difference[K], square = 0;
             for (int k = 0; k < K; ++k) {
                 difference[k] = y_row[k][row] - y[c][k];
-                square += difference[k] * difference[k];
+                square = fma(difference[k], difference[k], square);
             }
-            REAL t = reciprocal(1 + square * inverse_dof), w = weight(t, power);
-            if (edge) {
-                const long long i = (long long)I * TILE + row, j = (long long)J * TILE + 32 * c + lane;
-                if (i == j || i >= n || j >= n) w = 0;  // (p is 0 there)
-            }
+            const REAL t = similarity(square);
+            REAL w = weight(t, power);
+            if (DIAGONAL && row == 32 * c + lane) w = 0;  // (p is 0 there)
             total += w;
-            const REAL pull = p[(s * COLUMNS + c) * 32] * t, push = w * t;  // coalesced: P lies in this order
+            const REAL pull = here.of[c] * t, push = w * t;
             for (int k = 0; k < K; ++k) {
-                row_sum[k] += pull * difference[k];
-                row_sum[K + k] += push * difference[k];
-                column_sum[c][k] -= pull * difference[k];
-                column_sum[c][K + k] -= push * difference[k];
+                row_sum[k] = fma(pull, difference[k], row_sum[k]);
+                row_sum[K + k] = fma(push, difference[k], row_sum[K + k]);
+                column_sum[c][k] = fma(-pull, difference[k], column_sum[c][k]);
+                column_sum[c][K + k] = fma(-push, difference[k], column_sum[c][K + k]);
             }
         }
         for (int k = 0; k < 2 * K; ++k) row_sum[k] = __shfl_sync(0xffffffffu, row_sum[k], (lane + 1) % 32);
     }
+    return total;
+}
+
+// One block of 128 threads a tile: points tile_row * 128 .. and tile_column * 128 .. .
+//
+// parts (side, 2 K, side * 128): what the points of tile block b do to point i, attraction and repulsion.
+extern "C" __global__ void tsne_tiles(const REAL* P, const REAL* Y, const int* tile_row, const int* tile_column,
+                                      REAL* parts, double* z, REAL scale, REAL power, int n, int side) {
+    __shared__ REAL y_row[K][TILE];
+    __shared__ REAL by_column[WARPS][2 * K][TILE];
+    const int I = tile_row[blockIdx.x], J = tile_column[blockIdx.x];
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    const long long N = (long long)side * TILE;
+    for (int k = 0; k < K; ++k) y_row[k][threadIdx.x] = place(Y, I * TILE + threadIdx.x, k, n, scale);
+    REAL y[COLUMNS][K], column_sum[COLUMNS][2 * K], row_sum[2 * K];
+    for (int k = 0; k < 2 * K; ++k) row_sum[k] = 0;
+    for (int c = 0; c < COLUMNS; ++c) {
+        for (int k = 0; k < K; ++k) y[c][k] = place(Y, J * TILE + 32 * c + lane, k, n, scale);
+        for (int k = 0; k < 2 * K; ++k) column_sum[c][k] = 0;
+    }
+    __syncwarp();  // a warp reads only what its own lanes have written
+
+    const Four* p = (const Four*)P + ((long long)blockIdx.x * WARPS + warp) * 32 * 32;
+    const REAL total = I == J ? pairs<true>(p, y_row, y, row_sum, column_sum, power)
+                              : pairs<false>(p, y_row, y, row_sum, column_sum, power);
 
     // Rows: lane l has row l of its warp. A tile on the diagonal holds every pair twice; its columns say it all.
     if (I != J)
@@ -105,36 +133,46 @@ extern "C" __global__ void tsne_tiles(const REAL* P, const REAL* Y, const int* t
     if (threadIdx.x == 0) z[blockIdx.x] = I == J ? tile_total : 2 * tile_total;
 }
 
-// Thread i adds up what all tile blocks do to point i, in their order; neighbouring threads have neighbouring points.
-extern "C" __global__ void tsne_points(const REAL* parts, const double* z, REAL* attraction, REAL* repulsion,
-                                       double constant, long long n, int side) {
-    const long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x, N = (long long)side * TILE;
+// A block has one of the 2 K sums of 128 points: thread i adds up what all tile blocks do to its point, in their order;
+// neighbouring threads have neighbouring points. forces (2, n, K): attraction and repulsion.
+extern "C" __global__ void tsne_points(const REAL* parts, const double* z, REAL* forces, double constant, int n,
+                                       int side) {
+    const int k = blockIdx.x / side;
+    const int i = blockIdx.x % side * TILE + threadIdx.x;
+    const long long N = (long long)side * TILE;
     if (i >= n) return;
-    for (int k = 0; k < 2 * K; ++k) {
-        double sum = 0;
-        for (int b = 0; b < side; ++b) sum += parts[((long long)b * 2 * K + k) * N + i];
-        if (k < K) attraction[i * K + k] = constant * sum;
-        else repulsion[i * K + k - K] = -constant * sum / *z;
-    }
+    double sum = 0;
+#pragma unroll 8
+    for (int b = 0; b < side; ++b) sum += parts[((long long)b * 2 * K + k) * N + i];
+    forces[((long long)(k / K) * n + i) * K + k % K] = constant * (k < K ? sum : -sum / *z);
 }
 
 // The cost of each tile: the sums of p (log p - log w) and of w. Thread by thread as in tsne_tiles; nothing travels.
 extern "C" __global__ void tsne_cost(const REAL* P, const REAL* Y, const int* tile_row, const int* tile_column,
-                                     double* cost, double* z, REAL inverse_dof, REAL power, long long n, int side) {
+                                     double* cost, double* z, REAL scale, REAL power, int n, int side) {
+    __shared__ REAL y_row[K][TILE];
     const int I = tile_row[blockIdx.x], J = tile_column[blockIdx.x];
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    const long long N = (long long)side * TILE;
-    const REAL* p = P + (long long)blockIdx.x * TILE * TILE + warp * 32 * TILE + lane;
+    REAL y[COLUMNS][K];
+    for (int k = 0; k < K; ++k) y_row[k][threadIdx.x] = place(Y, I * TILE + threadIdx.x, k, n, scale);
+    for (int c = 0; c < COLUMNS; ++c)
+        for (int k = 0; k < K; ++k) y[c][k] = place(Y, J * TILE + 32 * c + lane, k, n, scale);
+    __syncwarp();
+    const Four* p = (const Four*)P + ((long long)blockIdx.x * WARPS + warp) * 32 * 32;
     double of_p = 0, of_w = 0;
     for (int s = 0; s < 32; ++s) {
-        const long long i = (long long)I * TILE + 32 * warp + (lane + s) % 32;
+        const int row = 32 * warp + (lane + s) % 32;
+        const Four here = p[s * 32 + lane];
+#pragma unroll
         for (int c = 0; c < COLUMNS; ++c) {
-            const long long j = (long long)J * TILE + 32 * c + lane;
             REAL square = 0;
-            for (int k = 0; k < K; ++k) square += (Y[k * N + i] - Y[k * N + j]) * (Y[k * N + i] - Y[k * N + j]);
-            const REAL log_w = -power * log(1 + square * inverse_dof), here = p[(s * COLUMNS + c) * 32];
-            if (here > 0) of_p += here * (log(here) - log_w);  // 0 log 0 is 0
-            if (i != j && i < n && j < n) of_w += exp(log_w);
+            for (int k = 0; k < K; ++k) {
+                const REAL difference = y_row[k][row] - y[c][k];
+                square = fma(difference, difference, square);
+            }
+            const REAL minus_log_w = power * log(1 + square);
+            if (here.of[c] > 0) of_p += here.of[c] * (log(here.of[c]) + minus_log_w);  // 0 log 0 is 0
+            if (I != J || row != 32 * c + lane) of_w += weight(similarity(square), power);
         }
     }
     of_p = block_sum(of_p);
@@ -152,13 +190,13 @@ TILES, POINTS, COST = (Kernel(name, _SOURCE) for name in ("tsne_tiles", "tsne_po
 def pack(P: Array) -> Array:
     """Tiles (m, TILE * TILE) in the kernels' order, from m tiles side by side, (TILE, m * TILE).
 
-    A tile is read by warp (32 rows each), then step s, then columns c of a lane, then lane l: row (l + s) % 32 of the
-    warp, column 32 c + l.
+    A tile is read by warp (32 rows each), then step s, then lane l, then the columns c of a lane: row (l + s) % 32 of
+    the warp, column 32 c + l.
     """
     xp, lane = get_xp(P), get_xp(P).arange(32)
     P = P.reshape(TILE // 32, 32, -1, _COLUMNS, 32).transpose(2, 0, 3, 1, 4)  # tile, warp, c, row, lane
     skewed = P[..., (lane + lane[:, None]) % 32, lane]  # tile, warp, c, s, lane
-    return xp.ascontiguousarray(skewed.transpose(0, 1, 3, 2, 4)).reshape(len(P), TILE * TILE)
+    return xp.ascontiguousarray(skewed.transpose(0, 1, 3, 4, 2)).reshape(len(P), TILE * TILE)
 
 
 def forces(P: Array, Y: Array, places: tuple[Array, Array], dof: float) -> tuple[Array, Array]:
@@ -177,11 +215,11 @@ def forces(P: Array, Y: Array, places: tuple[Array, Array], dof: float) -> tuple
     side = -(-n // TILE)
     parts, z = xp.empty((side, 2 * k, side * TILE), dtype=dtype), xp.empty(len(P), dtype="float64")
     _launch(TILES, P, Y, places, dof, parts, z)
-    attraction, repulsion = xp.empty((n, k), dtype=dtype), xp.empty((n, k), dtype=dtype)
-    constant = np.float64(2 * (dof + 1) / dof)
-    args = parts, z.sum(), attraction, repulsion, constant, np.int64(n), np.int32(side)
-    POINTS.launch(dtype, side, TILE, *args, K=k, CAUCHY=int(dof == 1))
-    return attraction, repulsion
+    both = xp.empty((2, n, k), dtype=dtype)
+    constant = np.float64(2 * (dof + 1) / dof**0.5)  # the kernel's distances are per sqrt(dof)
+    args = parts, z.sum(), both, constant, np.int32(n), np.int32(side)
+    POINTS.launch(dtype, 2 * k * side, TILE, *args, K=k, CAUCHY=int(dof == 1))
+    return both[0], both[1]
 
 
 def cost(P: Array, Y: Array, places: tuple[Array, Array], dof: float) -> Array:
@@ -194,8 +232,14 @@ def cost(P: Array, Y: Array, places: tuple[Array, Array], dof: float) -> Array:
 
 def _launch(kernel: Kernel, P: Array, Y: Array, places: tuple[Array, Array], dof: float, *out: Array) -> None:
     (n, k), real = Y.shape, P.dtype.type
-    side = -(-n // TILE)
-    padded = get_xp(Y).zeros((k, side * TILE), dtype=P.dtype)
-    padded[:, :n] = Y.T
-    args = P, padded, *places, *out, real(1 / dof), real((dof + 1) / 2), np.int64(n), np.int32(side)
+    args = (
+        P,
+        plain(Y, P.dtype),
+        *places,
+        *out,
+        real(dof**-0.5),
+        real((dof + 1) / 2),
+        np.int32(n),
+        np.int32(-(-n // TILE)),
+    )
     kernel.launch(P.dtype, len(P), TILE, *args, K=k, CAUCHY=int(dof == 1))
