@@ -58,8 +58,8 @@ __device__ REAL weight(REAL t, REAL power) {
 
 // What the pairs of a tile do. A warp has 32 rows and all 128 columns of its tile. In step s, lane l treats row
 // (l + s) % 32 with its four columns: at any time the 32 lanes are at 32 different rows. Sums by column stay with the
-// lane. Sums by row travel: after every step each lane takes over the sums of the next row from its neighbour, and after
-// 32 steps lane l holds all of row l. So nobody adds to what another one adds to, in an order that could change.
+// lane. Sums by row travel: after every step each lane takes over the sums of the next row from its neighbour, and
+// after 32 steps lane l holds all of row l. So nobody adds to what another one adds to, in an order that could change.
 // DIAGONAL: the tile's rows are its columns, and i = j does not count.
 template <bool DIAGONAL>
 __device__ REAL pairs(const Four* p, const REAL (*y_row)[TILE], const REAL (*y)[K], REAL* row_sum,
