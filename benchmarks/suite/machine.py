@@ -6,6 +6,7 @@ import datetime
 import importlib.metadata
 import os
 import platform
+import subprocess
 import time
 from functools import cache
 from pathlib import Path
@@ -36,10 +37,19 @@ def describe() -> dict[str, Any]:
 def _device() -> str:
     if sn.current_backend() == "cupy":
         runtime = backend_module().cuda.runtime
-        return f"{runtime.getDeviceProperties(0)['name'].decode()}, driver CUDA {runtime.driverGetVersion()}"
+        versions = f"CUDA {runtime.runtimeGetVersion()} under a driver for {runtime.driverGetVersion()}"
+        return f"{runtime.getDeviceProperties(0)['name'].decode()}, driver {_driver()}, {versions}"
     info = Path("/proc/cpuinfo")
     names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
     return f"{names[0].partition(':')[2].strip() if names else platform.processor()}, {os.cpu_count()} cores"
+
+
+def _driver() -> str:
+    asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError):
+        return "of unknown version"
 
 
 def _blas() -> str:
