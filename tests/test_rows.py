@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import numpy as np
 import pytest
 
-from scratchnet.backend import asarray, to_numpy
+from scratchnet.backend import asarray, get_xp, to_numpy
 from scratchnet.manifold import rows
 from scratchnet.manifold.rows import RowObjective
 from scratchnet.manifold.sne import Gaussian, Student, kl_divergence, kl_forces, kl_gradient
@@ -24,7 +27,7 @@ def problem(n, k=2):
 
 
 def by_rows(P, kernel):
-    return RowObjective(lambda rows, columns: P[rows, columns], len(P), kernel)
+    return RowObjective(lambda rows, columns: P[rows, columns], len(P), kernel, get_xp(P))
 
 
 @pytest.mark.parametrize("kernel", [Gaussian(), Student(1.0)], ids=str)
@@ -39,6 +42,20 @@ def test_equals_the_dense_formulas(xp, small_blocks, n, k, kernel):
         np.testing.assert_allclose(to_numpy(objective.gradient(Y, exaggeration)), expected, atol=1e-12)
     for a, b in zip(objective.forces(Y), kl_forces(Y, P, kernel, by_row=True), strict=True):
         np.testing.assert_allclose(to_numpy(a), to_numpy(b), atol=1e-12)
+
+
+def test_a_device_is_talked_to_by_one_thread(xp, small_blocks, monkeypatch):
+    """CuPy's current device and stream belong to a thread."""
+    monkeypatch.setenv("SCRATCHNET_THREADS", "3")
+    P, seen = asarray(problem(100)[1]), set()
+
+    def conditional(rows, columns):
+        seen.add(threading.get_ident())
+        time.sleep(0.01)  # so that another thread would find work
+        return P[rows, columns]
+
+    RowObjective(conditional, 100, Gaussian(), xp)
+    assert (seen == {threading.get_ident()}) == (xp is not np)
 
 
 def test_threads_do_not_matter(small_blocks, monkeypatch):

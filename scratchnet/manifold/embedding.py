@@ -213,7 +213,7 @@ class NeighbourEmbedding(TransformerMixin, Estimator, ABC):
     def _objective(self, kernel: Kernel) -> Objective:
         found, n = self.affinities_, len(self.affinities_)
         if self._by_row:
-            return RowObjective(found.conditional, n, kernel)
+            return RowObjective(found.conditional, n, kernel, get_xp(found.beta))
         if self._is_packed(found.beta):
             assert isinstance(kernel, Student)
             return PackedObjective(found.joint, n, kernel.dof, found.dtype, get_xp(found.beta))

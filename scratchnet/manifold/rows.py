@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet import blocks
-from scratchnet.backend import Array, get_xp
+from scratchnet.backend import Array, Module, get_xp
 from scratchnet.distances import squared_differences
 from scratchnet.manifold.affinities import set_self
 from scratchnet.manifold.sne import Kernel, log_similarities, sum_p_log_ratio
@@ -30,15 +30,19 @@ class RowObjective:
     n : int
         Number of points.
     kernel : Kernel
+    xp : module
+        Where P lives.
     """
 
-    def __init__(self, conditional: Callable[[slice, slice], Array], n: int, kernel: Kernel) -> None:
-        self.kernel = kernel
+    def __init__(self, conditional: Callable[[slice, slice], Array], n: int, kernel: Kernel, xp: Module) -> None:
+        self.kernel, self._on_host = kernel, xp is np
         self._places = [slice(i, min(i + ROWS, n)) for i in range(0, n, ROWS)]
         self._P = self._map(lambda i: conditional(self._places[i], slice(0, n)))
 
     def _map(self, function: Callable[[int], Any]) -> list[Any]:
         """``function(i)`` of every block, on threads; the results in order."""
+        if not self._on_host:  # a device orders its own work, and which one is meant only this thread knows
+            return [function(i) for i in range(len(self._places))]
         return blocks.map(lambda i: function(int(i[0])), np.arange(len(self._places)), size=1)
 
     def kl(self, Y: Array) -> Array:
