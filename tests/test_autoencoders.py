@@ -334,7 +334,7 @@ def test_parameter_names_are_the_contract(data):
 
 def test_inputs_are_never_written_to(data):
     X, y = data
-    X.flags.writeable = False
+    X.flags.writeable = y.flags.writeable = False
     for model in MODELS:
         fitted = small(model).fit(X, y)
         more = extra(model, y)

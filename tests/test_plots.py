@@ -120,7 +120,9 @@ def test_voronoi_cells_hold_what_is_nearest(rng):
 
 
 def test_voronoi_of_equal_centers_and_of_one():
-    drawn(plots.voronoi(np.ones((2, 2)), np.zeros((3, 2))))
+    for k in 2, 1:  # each has all of the box
+        assert [area(c) for c in plots.voronoi_cells(np.ones((k, 2)), np.zeros(2), np.full(2, 3.0))] == [9] * k
+        assert len(drawn(plots.voronoi(np.ones((k, 2)), np.zeros((3, 2)))).axes[0].patches) == 2 * k  # colour and edge
     drawn(plots.voronoi(np.ones((1, 2))))
 
 

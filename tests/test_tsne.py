@@ -497,6 +497,24 @@ def test_input_is_not_written_to(xp):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_picture_too_small_to_square_comes_back_too(dtype):
+    """The same on ten points, where the picture shrinks to 1e-25: its squares are 0 in float32."""
+    X = np.repeat(np.random.default_rng([1, 10]).standard_normal((5, 4)), 2, axis=0).astype(dtype)
+    model = TSNE(perplexity=3, learning_rate=2.5)
+    smallest = min(float(np.abs(state.embedding).max()) for state in model.steps(X))
+    assert smallest < 1e-23
+    assert model.kl_divergence_ < 0.1 < 1 < model.kl_history_[0]
+
+
+def test_a_descent_that_leads_uphill_warns():
+    X = np.random.default_rng([1, 5]).standard_normal((5, 4))[[0, 0, 2, 3, 4]]
+    with pytest.warns(UserWarning, match=r"ended higher .* than it began .* learning_rate=50 .* 5 points"):
+        TSNE(perplexity=4).fit(X)
+    smaller = TSNE(perplexity=4, learning_rate=0.5).fit(X)  # as it says, and nothing warns
+    assert smaller.kl_divergence_ == pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_exaggeration_that_beats_all_repulsion_does_not_end_in_a_point(dtype):
     """A perplexity of a quarter of n: the exaggerated picture shrinks towards a saddle, and comes back from it."""
     model = TSNE(perplexity=100, early_exaggeration=4, learning_rate=10, random_state=0).fit(DIGITS[:400].astype(dtype))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
@@ -43,6 +44,7 @@ from scratchnet.manifold.tiles import TILE, TiledObjective
 from scratchnet.memory import check_memory
 
 _PLACED = 256  # new points at a time
+_LONG = 300  # iterations, after which a descent should have led downhill
 _DENSE = 8  # matrices of n^2 numbers that the dense formulas hold at once, P among them
 
 
@@ -172,6 +174,18 @@ class NeighbourEmbedding(TransformerMixin, Estimator, ABC):
             if self._state is not None:
                 history[self.n_iter_] = self._kl = self._state.kl
                 self._state = None  # and with it P
+        self._check_result()
+
+    def _check_result(self) -> None:
+        """Warn of a descent that went uphill: on few points a step of the usual length overshoots."""
+        start, end = self.kl_history_[0], self.kl_divergence_
+        if self.n_iter_ >= _LONG and end > start + 1e-3:
+            warnings.warn(
+                f"the descent ended higher (KL {end:.3g}) than it began (KL {start:.3g}): "
+                f"learning_rate={self.learning_rate_:g} is too large for these {len(self.embedding_)} points; try a "
+                "tenth of it, or less perplexity",
+                stacklevel=2,
+            )
 
     @all_or_nothing
     def _prepare(self, X: Any) -> Iterator[EmbeddingState]:
@@ -302,6 +316,10 @@ class SNE(NeighbourEmbedding):
     ``learning_rate="auto"`` is 1 / (4 early_exaggeration). ``jitter`` adds noise of that standard deviation after each
     step, which falls to 0 in the first half of the iterations. ``kl_divergence_`` is the sum over all points.
     All else is as in :class:`NeighbourEmbedding`.
+
+    The Gaussian pulls the harder the farther two points are: early steps may throw an outlier far away before it
+    settles. On 30 points, one of them 1e6 away, perplexity 2, KL goes from 80 over 2e5 to 9.0; with learning_rate=0.02
+    it only falls, to 9.3.
     """
 
     jitter: float = field(default=0.0, kw_only=True)
@@ -340,6 +358,10 @@ class TSNE(NeighbourEmbedding):
     ``dof``, the degrees of freedom of Student's t: fewer mean heavier tails and tighter clusters; 1 in any dimension
     (scikit-learn: n_components - 1). ``learning_rate="auto"`` is max(n_samples / (4 early_exaggeration), 50); the
     gradient carries its factor 4. All else is as in :class:`NeighbourEmbedding`.
+
+    On fewer than 50 points or so the floor of 50 makes long steps: a duplicate may part from its twin, and the descent
+    end above what it could reach (KL 1.41, not .31, on 30 points with one duplicate and perplexity 2); n_samples / 4
+    does better there. A descent that ends above its start says so in a warning.
 
     12 is what other implementations exaggerate by. On few points it holds the picture small until it ends, and 4, the
     paper's factor, ends lower: at KL .719, not .754, on 1000 MNIST digits; at 1.08, not 1.11, on 2000.

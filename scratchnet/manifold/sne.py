@@ -315,5 +315,8 @@ def descend(
 
 
 def _size(Y: Array) -> Array:
-    """The distance of all points from their mean, as one number."""
-    return get_xp(Y).linalg.norm(Y - Y.mean(axis=0))
+    """The distance of all points from their mean, as one number; squares of small ones must not vanish."""
+    xp, centered = get_xp(Y), Y - Y.mean(axis=0)
+    largest = xp.abs(centered).max()
+    largest = xp.where(largest > 0, largest, 1).astype(Y.dtype)
+    return xp.linalg.norm(centered / largest) * largest
