@@ -54,7 +54,8 @@ def a_data_frame() -> None:
     try:
         model[-1].predict(frame[["weight", "length"]])
     except ValueError as error:
-        print(str(error).splitlines()[-1])
+        print(f"columns in another order are refused: {str(error).splitlines()[-1]}")
+    print(f"its distances to the centres are called {model.get_feature_names_out().tolist()}")
 
 
 def main() -> None:
