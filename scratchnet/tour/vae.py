@@ -230,8 +230,8 @@ def _side_by_side(data: TourData, vae: VAE, plain: Autoencoder, seed: int) -> Se
         "{vae_inside}% of these lie within three of it, as against {plain_inside}%. "
         + (
             "The order has its price: the held-out error is {vae_error} instead of {plain_error}."
-            if values["vae_error"] > values["plain_error"]
-            else "Here the order costs nothing: the held-out error is {vae_error}, that of the plain one {plain_error}."
+            if values["vae_error"] > 1.02 * values["plain_error"]  # seeds alone move it by so much
+            else "Here the order costs little or nothing: the held-out error is {vae_error}, the plain one's {plain_error}."
         ),
         code=data.code(
             "from scratchnet import plots\nfrom scratchnet.autoencoders import VAE, Autoencoder",
