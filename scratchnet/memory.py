@@ -23,6 +23,12 @@ def available_memory(xp: Module) -> int | None:
     return min(free, default=None)
 
 
+def fits(needed: float, xp: Module) -> bool:
+    """Whether so many bytes can still be allocated, as far as the system says."""
+    free = available_memory(xp)
+    return free is None or needed <= free
+
+
 def check_memory(needed: Callable[[int], float], n: int, xp: Module, what: str) -> None:
     """Raise MemoryError if ``needed(n)`` bytes are more than there are; ``needed`` grows with its argument.
 

@@ -196,6 +196,33 @@ def test_tsne_takes_half_of_p_and_asks_for_it_once(device):
     assert float(objective._P.sum()) < 1 < 2 * float(objective._P.sum())  # the diagonal's tiles hold both halves
 
 
+@pytest.mark.parametrize("dof", [1.0, 0.5])
+def test_affinities_that_do_not_fit_are_computed_anew_for_the_same_bits(on_cpu, dof):
+    Y, P = problem(1300, 2)  # two strips
+    P, there = asarray(P, "float32"), asarray(Y, "float32")
+    kept, anew = (
+        PackedObjective(lambda rows, columns: P[rows, columns], 1300, dof, "float32", strict, keep)
+        for keep in (True, False)
+    )
+    assert anew._P is None
+    for _ in range(2):  # nothing is used up
+        for a, b in zip(kept.forces(there), anew.forces(there), strict=True):
+            np.testing.assert_array_equal(to_numpy(a), to_numpy(b))
+        assert float(kept.kl(there)) == float(anew.kl(there))
+
+
+def test_an_embedding_whose_affinities_do_not_fit(on_cpu, monkeypatch):
+    X = np.random.default_rng(0).standard_normal((150, 10)).astype("float32")
+    model = TSNE(perplexity=20, max_iter=20, init="random", random_state=0)
+    Y = to_numpy(model.fit_transform(X))
+    needed = PackedObjective.memory(150, 2, 4)
+    monkeypatch.setattr("scratchnet.memory.available_memory", lambda xp: needed - 1)
+    monkeypatch.setattr("scratchnet.manifold.embedding.check_memory", lambda *args: None)  # n is too small to tell
+    with pytest.warns(UserWarning, match=r"n_samples=150 take 0.0 GiB, more than .* anew in every iteration"):
+        again = to_numpy(model.fit_transform(X))
+    np.testing.assert_array_equal(Y, again)
+
+
 def test_packing_keeps_every_entry_and_reads_it_in_order():
     """Each stretch of 128 numbers, one reading of a warp, touches 32 rows, one a lane, and all columns."""
     P = np.arange(128 * 256).reshape(128, 256)

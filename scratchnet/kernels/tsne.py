@@ -9,6 +9,8 @@ is stored in the order in which it is read (:func:`pack`), so that every reading
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from scratchnet.backend import Array, get_xp
@@ -199,22 +201,25 @@ def pack(P: Array) -> Array:
     return xp.ascontiguousarray(skewed.transpose(0, 1, 3, 4, 2)).reshape(len(P), TILE * TILE)
 
 
-def forces(P: Array, Y: Array, places: tuple[Array, Array], dof: float) -> tuple[Array, Array]:
+def forces(
+    tiles: Iterable[tuple[slice, Array]], Y: Array, places: tuple[Array, Array], dof: float
+) -> tuple[Array, Array]:
     """The attracting and the repelling part of the gradient, each (n, k). Nothing waits for the device.
 
     Parameters
     ----------
-    P : (m, TILE * TILE)
-        Packed tiles, 0 where padded and where i = j.
-    Y : (n, k)
-    places : two of (m,) int32
+    tiles : of (slice, (m, TILE * TILE))
+        All tiles, packed, in one piece or several: which of them, and P there, 0 where padded and where i = j.
+    Y : (n, k), in P's dtype
+    places : two of (number of tiles,) int32
         The block of rows and the block of columns of each tile.
     dof : float
     """
-    xp, (n, k), dtype = get_xp(P), Y.shape, P.dtype
+    xp, (n, k), dtype = get_xp(Y), Y.shape, Y.dtype
     side = -(-n // TILE)
-    parts, z = xp.empty((side, 2 * k, side * TILE), dtype=dtype), xp.empty(len(P), dtype="float64")
-    _launch(TILES, P, Y, places, dof, parts, z)
+    parts, z = xp.empty((side, 2 * k, side * TILE), dtype=dtype), xp.empty(len(places[0]), dtype="float64")
+    for where, P in tiles:
+        _launch(TILES, P, Y, places, where, dof, parts, z[where])
     both = xp.empty((2, n, k), dtype=dtype)
     constant = np.float64(2 * (dof + 1) / dof**0.5)  # the kernel's distances are per sqrt(dof)
     args = parts, z.sum(), both, constant, np.int32(n), np.int32(side)
@@ -222,24 +227,19 @@ def forces(P: Array, Y: Array, places: tuple[Array, Array], dof: float) -> tuple
     return both[0], both[1]
 
 
-def cost(P: Array, Y: Array, places: tuple[Array, Array], dof: float) -> Array:
+def cost(tiles: Iterable[tuple[slice, Array]], Y: Array, places: tuple[Array, Array], dof: float) -> Array:
     """KL(P || Q) as a 0-d array; P sums to one."""
-    xp = get_xp(P)
-    of_p, z = xp.empty(len(P), dtype="float64"), xp.empty(len(P), dtype="float64")
-    _launch(COST, P, Y, places, dof, of_p, z)
+    xp, m = get_xp(Y), len(places[0])
+    of_p, z = xp.empty(m, dtype="float64"), xp.empty(m, dtype="float64")
+    for where, P in tiles:
+        _launch(COST, P, Y, places, where, dof, of_p[where], z[where])
     return of_p.sum() + xp.log(z.sum())
 
 
-def _launch(kernel: Kernel, P: Array, Y: Array, places: tuple[Array, Array], dof: float, *out: Array) -> None:
+def _launch(
+    kernel: Kernel, P: Array, Y: Array, places: tuple[Array, Array], where: slice, dof: float, *out: Array
+) -> None:
     (n, k), real = Y.shape, P.dtype.type
-    args = (
-        P,
-        plain(Y, P.dtype),
-        *places,
-        *out,
-        real(dof**-0.5),
-        real((dof + 1) / 2),
-        np.int32(n),
-        np.int32(-(-n // TILE)),
-    )
+    numbers = real(dof**-0.5), real((dof + 1) / 2), np.int32(n), np.int32(-(-n // TILE))
+    args = P, plain(Y, P.dtype), *(blocks[where] for blocks in places), *out, *numbers
     kernel.launch(P.dtype, len(P), TILE, *args, K=k, CAUCHY=int(dof == 1))

@@ -41,7 +41,7 @@ from scratchnet.manifold.sne import (
     springs,
 )
 from scratchnet.manifold.tiles import TILE, TiledObjective
-from scratchnet.memory import check_memory
+from scratchnet.memory import check_memory, fits
 
 _PLACED = 256  # new points at a time
 _LONG = 300  # iterations, after which a descent should have led downhill
@@ -230,10 +230,22 @@ class NeighbourEmbedding(TransformerMixin, Estimator, ABC):
             return RowObjective(found.conditional, n, kernel, get_xp(found.beta))
         if self._is_packed(found.beta):
             assert isinstance(kernel, Student)
-            return PackedObjective(found.joint, n, kernel.dof, found.dtype, get_xp(found.beta))
+            return self._packed_objective(kernel, found)
         if get_xp(found.beta) is np:
             return TiledObjective(found.joint, n, getattr(kernel, "dof", None), found.dtype)
         return DenseObjective(found.joint(slice(0, n), slice(0, n)), kernel)
+
+    def _packed_objective(self, kernel: Student, found: Affinities) -> PackedObjective:
+        xp, n = get_xp(found.beta), len(found)
+        needed = PackedObjective.memory(n, self.n_components, found.dtype.itemsize)
+        if not (keep := fits(needed, xp)):
+            warnings.warn(
+                f"the affinities of n_samples={n} take {needed / 2**30:.1f} GiB, more than the device has left: they "
+                "are computed anew in every iteration, which takes many times as long. Fewer columns help (PCA(50) "
+                "first), and fewer rows" + (", and float32" if found.dtype.itemsize > 4 else ""),
+                stacklevel=2,
+            )
+        return PackedObjective(found.joint, n, kernel.dof, found.dtype, xp, keep)
 
     def _is_packed(self, X: Array) -> bool:
         """Whether the kernels of t-SNE take over: on a GPU, in few dimensions."""
@@ -247,7 +259,7 @@ class NeighbourEmbedding(TransformerMixin, Estimator, ABC):
             points = 8 * n * (n if self.metric == "precomputed" else X.shape[1])
             search = search_memory(n, xp)
             if self._is_packed(X):
-                return points + max(PackedObjective.memory(n, self.n_components, itemsize), search)
+                return points + max(PackedObjective.memory(n, self.n_components, itemsize, keep=False), search)
             if self._by_row:
                 return points + n**2 * itemsize + search
             matrices = (1 + TILE / n) / 2 if xp is np else _DENSE
