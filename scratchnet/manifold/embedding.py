@@ -96,7 +96,8 @@ class NeighbourEmbedding(TransformerMixin, Estimator, ABC):
     Raises
     ------
     MemoryError
-        Before anything is computed, if n^2 numbers do not fit; the message names the largest n that would.
+        Before anything is computed, if what must be kept does not fit (on the host n^2 numbers, or half of that); the
+        message names the largest n that would.
     FloatingPointError
         If the descent diverges.
     """
@@ -379,7 +380,7 @@ class TSNE(NeighbourEmbedding):
     paper's factor, ends lower: at KL .719, not .754, on 1000 MNIST digits; at 1.08, not 1.11, on 2000.
 
     P and the descent are in float32, unless X is float64, which doubles time and memory. The same data give the same
-    bits for any number of threads.
+    bits for any number of threads. On a GPU that cannot hold P it is computed anew in every iteration, under a warning.
     """
 
     early_exaggeration: float = field(default=12.0, kw_only=True)
