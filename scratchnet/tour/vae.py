@@ -231,7 +231,7 @@ def _side_by_side(data: TourData, vae: VAE, plain: Autoencoder, seed: int) -> Se
         + (
             "The order has its price: the held-out error is {vae_error} instead of {plain_error}."
             if values["vae_error"] > 1.02 * values["plain_error"]  # seeds alone move it by so much
-            else "Here the order costs little or nothing: the held-out error is {vae_error}, the plain one's {plain_error}."
+            else "The order costs little or nothing here: a held-out error of {vae_error} beside {plain_error}."
         ),
         code=data.code(
             "from scratchnet import plots\nfrom scratchnet.autoencoders import VAE, Autoencoder",
