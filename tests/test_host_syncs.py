@@ -45,7 +45,6 @@ def test_tsne_waits_only_where_it_reports(device, method):
     assert all(len(seen) <= 2 for seen in waits.values()), waits  # the norm, the KL
 
 
-@pytest.mark.filterwarnings("ignore:posterior collapse")  # four updates
 @pytest.mark.parametrize("model", [Autoencoder, VAE])
 def test_more_steps_are_no_more_waiting(device, model):
     """What an epoch waits for is its numbers for the history; a test beside every model holds its step to 0."""

@@ -210,6 +210,7 @@ def test_a_collapse_is_called_by_name_with_what_to_do(X):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert small().fit(X).active_units_ > 0
+        assert small(beta=500.0, epochs=5).fit(X).active_units_ == 0  # after 20 updates nobody can tell
         small(epochs=0).fit(X)
 
 

@@ -102,8 +102,8 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
         """The first epoch whose validation loss may be compared with later ones'."""
         return 1
 
-    def _check_result(self) -> None:
-        """Called when training has ended: the place to warn about what it ended in."""
+    def _check_result(self, n_updates: int) -> None:
+        """Called when training has ended, after so many minibatches: the place to warn about what it ended in."""
 
     @abstractmethod
     def _evaluate(self, batch: tuple[Array, ...], noise: Rng) -> dict[str, Array]:
@@ -151,7 +151,7 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
     ) -> Iterator[EpochState]:
         self._become(fresh)
         yield from train(self, training, held_out, rng)
-        self._check_result()
+        self._check_result(len(self.history_) * -(-len(training[0]) // self.batch_size))
 
     # -- evaluation in chunks -----------------------------------------------------------------------------------------
 

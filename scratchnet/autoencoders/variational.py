@@ -17,6 +17,7 @@ from scratchnet.base import check_choice, check_integer, check_number
 from scratchnet.nn import GaussianSample, he_normal, kl_normal_entries, small_normal
 from scratchnet.nn.initializers import Initializer
 
+_TIME_TO_ACT = 100  # updates: the posterior begins near the prior, and small networks take some dozens to leave it
 ACTIVE_VARIANCE = 0.01  # a latent is active if its posterior mean varies more than this over the data (Burda 2015)
 BINARISATIONS = ("grey", "threshold", "dynamic")
 
@@ -160,8 +161,8 @@ class BaseVAE(BaseAutoencoder):
         xp = self._xp
         return xp.exp(xp.full(self.n_features_in_, 0.0, dtype=self.dtype) + self._likelihood.logvar)  # type: ignore[union-attr]
 
-    def _check_result(self) -> None:
-        if self.history_ and self.active_units_ == 0:
+    def _check_result(self, n_updates: int) -> None:
+        if n_updates >= _TIME_TO_ACT and self.active_units_ == 0:
             row = self.history_[self.best_epoch_ - 1]
             warnings.warn(
                 f"posterior collapse: none of the {self.n_latent} latents is active after epoch {row['epoch']} (KL "
@@ -248,7 +249,7 @@ patience, random_state, dtype, backend, verbose
     Warns
     -----
     PosteriorCollapseWarning
-        If no latent is active when training ends.
+        If no latent is active when training ends, after 100 updates or more.
     """
 
     def loss(self, x: Array, eps: Array | None = None) -> Array:
