@@ -139,4 +139,4 @@ def _show(ax: Axes, state: Any) -> None:
     ax.collections[0].set_offsets(points)
     ax.set(xlim=(-1.08 * half, 1.08 * half), ylim=(-1.08 * half, 1.08 * half))
     ax.set_title(f"iteration {state.iteration}, KL {state.kl:.2f}")
-    ax.set_xlabel(f"{2 * half:.2g} wide")
+    ax.set_xlabel(f"{2 * half:.3g} wide")
