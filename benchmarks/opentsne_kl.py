@@ -10,8 +10,8 @@ results/opentsne-kl.jsonl.
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from typing import Any
 
 import numpy as np
@@ -29,8 +29,11 @@ def kl(X: np.ndarray, Y: np.ndarray) -> float:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sizes", type=int, nargs="+", help="how many digits, the training set's first")
+    sizes = parser.parse_args().sizes
     digits, labels = gpu.digits(quick=False)
-    for n in map(int, sys.argv[1:]):
+    for n in sizes:
         X = digits[:n]
         Y = gpu.open_tsne(X, gpu.start(X), 1000)
         record: dict[str, Any] = {
