@@ -23,14 +23,15 @@ def squared_differences(X: Array, Y: Array) -> Array:
 def check_not_lost(X: Array, square: float, dtype: Any) -> None:
     """Raise ValueError if the differences of the rows of X are so small that their squares get lost in ``dtype``.
 
-    ``square`` is about the largest of these. One that is the smallest number over the precision is the limit: below it
-    whatever adds to it gets lost.
+    ``square`` is about the largest of these, or less: where it is large enough, X need not be looked at. The smallest
+    number over the precision is the limit: below it whatever adds to a square gets lost.
     """
     finfo = np.finfo(np.dtype(dtype).name)
-    if square >= finfo.tiny / finfo.eps:
+    smallest = float(finfo.tiny / finfo.eps)
+    if square >= smallest:
         return
-    span = float((X.max(axis=0) - X.min(axis=0)).max())
-    if span > 0:  # else there is nothing to lose
+    span = float((X.max(axis=0).astype(np.float64) - X.min(axis=0)).max())
+    if span > 0 and span**2 < smallest:  # with 0 there is nothing to lose
         wider = f"X * {10.0 ** min(-round(log10(span)), 300):.0e}" if finfo.bits == 64 else "X.astype('float64')"
         raise ValueError(
             f"X spans so small a range ({span:.1e}) that squared distances vanish in {finfo.dtype}; pass {wider}"

@@ -253,6 +253,12 @@ def test_a_row_of_weight_zero_counts_for_nothing(xp, init, seed):
     assert float(km.cluster_centers_.max()) < 100
 
 
+def test_equal_rows_among_rows_of_weight_zero(xp):
+    km = KMeans(1).fit(asarray([[2.0], [2.0], [7.0]]), sample_weight=[1, 1, 0])
+    assert to_numpy(km.cluster_centers_).tolist() == [[2.0]]
+    assert km.inertia_ == 0
+
+
 def test_k_means_plus_plus_draws_repeated_rows_like_weights():
     X, weight = blobs(30), np.random.default_rng(0).integers(0, 4, size=30)
     rows, at = np.repeat(X, weight, axis=0), Euclidean(np.zeros(3))

@@ -384,6 +384,11 @@ def test_integers_give_what_their_floats_give(xp, kind, shape, rng):
     )
 
 
+@pytest.mark.parametrize("kind", ["uint8", "bool"])
+def test_constant_integers(xp, kind):
+    assert to_numpy(PCA(1).fit(asarray(np.ones((5, 3), dtype=kind))).explained_variance_).tolist() == [0]
+
+
 def test_threads_do_not_matter(monkeypatch):
     X = np.random.default_rng(0).standard_normal((5000, 9)).astype("float32")
     bits = set()
