@@ -148,10 +148,14 @@ class Estimator:
         raise ValueError("\n".join(lines) + "\n")
 
     def _become(self, fresh: Self) -> None:
-        """Take over what ``fresh`` is and has learned, in place of what an earlier fit had."""
+        """Take over what ``fresh`` has learned, in place of what an earlier fit had.
+
+        Parameters stay as they are: between steps they may have been set for the next fit.
+        """
         for name in [name for name in self.__dict__ if name.endswith("_")]:
             del self.__dict__[name]
-        self.__dict__.update(fresh.__dict__)
+        parameters = self.get_params()
+        self.__dict__.update({name: value for name, value in fresh.__dict__.items() if name not in parameters})
 
     def _check_is_fitted(self) -> None:
         if "_fitted_on" not in self.__dict__:

@@ -218,8 +218,11 @@ def test_steps_left_early_leave_the_estimator_as_it_was(xp, how):
     assert vars(model) == before  # the very same objects
     for merge in model.steps(DIGITS[:50]):
         assert model.linkage_matrix_ is before["linkage_matrix_"], f"changed before the end, at {merge}"
+        model.set_params(n_clusters=5)  # for the next fit
     assert model.n_features_in_ == 64
     assert len(model.labels_) == 50
+    assert model.n_clusters == 5
+    assert len(np.unique(to_numpy(model.labels_))) == 3
 
 
 # -- extremes ---------------------------------------------------------------------------------------------------------
