@@ -234,8 +234,10 @@ def test_a_loop_left_early_leaves_a_fitted_estimator(xp, method):
         assert model.kl_divergence_ == state.kl
         np.testing.assert_array_equal(to_numpy(model.embedding_), to_numpy(state.embedding))
         assert list(model.kl_history_) == [0, 4] + [7] * closed
-    assert model.transform(asarray(DIGITS[60:63])).shape == (3, 2)
-    pickle.dumps(model)
+        again = pickle.loads(pickle.dumps(model))
+        assert again.kl_history_ == {**model.kl_history_, 7: state.kl}
+        assert again.kl_divergence_ == state.kl
+        assert again.transform(asarray(DIGITS[60:63])).shape == (3, 2)
 
 
 def test_an_error_on_the_way_leaves_the_last_state():

@@ -132,6 +132,14 @@ class NeighbourEmbedding(TransformerMixin, Estimator, ABC):
     def kl_divergence_(self) -> float:  # while the descent goes on it is computed when it is asked for
         return self._kl if self._state is None else self._state.kl
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: between steps they are of an estimator that ends here, without P."""
+        now = dict(self.__dict__)
+        if now.get("_state") is not None:
+            kl = now["_state"].kl
+            now |= {"_state": None, "_kl": kl, "kl_history_": {**self.kl_history_, self.n_iter_: kl}}
+        return now
+
     @abstractmethod
     def _kernel(self) -> Kernel:
         """The kernel of the embedding."""
