@@ -342,6 +342,6 @@ def test_names_are_looked_for_where_the_user_speaks(kind, rng):
         getattr(nameless, method)(X, *more)
         with pytest.warns(UserWarning, match="X does not have valid feature names, but .* was fitted with") as noted:
             getattr(named, method)(X, *more)
-        assert len(noted) == 1 or method == "score"
+        assert len(noted) == 1
         with pytest.warns(UserWarning, match="X has feature names, but .* was fitted without feature names"):
             getattr(nameless, method)(frame, *more)

@@ -96,7 +96,9 @@ class Autoencoder(BaseAutoencoder):
 
     def transform(self, X: Any) -> Array:
         """Codes f(x), (n, n_latent)."""
-        X = self._check(X, dtype=self.dtype)
+        return self._codes(self._check(X, dtype=self.dtype))
+
+    def _codes(self, X: Array) -> Array:
         return self._map(self.encoder_.forward, X, width=self.n_latent)
 
     def inverse_transform(self, Z: Any) -> Array:
@@ -110,6 +112,6 @@ class Autoencoder(BaseAutoencoder):
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean over samples of log p(x | g(f(x))), in nats; higher is better."""
-        codes, (X,) = self.transform(X), self._check_more(X)
-        rows = self._map(lambda x, z: -self._likelihood.nll_rows(self.decoder_.forward(z), x), X, codes)
+        (X,) = self._check_more(X)
+        rows = self._map(lambda x, z: -self._likelihood.nll_rows(self.decoder_.forward(z), x), X, self._codes(X))
         return float(rows.mean())

@@ -92,9 +92,8 @@ class KSparseAutoencoder(Autoencoder):
 
     _builds_from: ClassVar[tuple[str, ...]] = (*Autoencoder._builds_from, "k")
 
-    def transform(self, X: Any) -> Array:
-        """Codes with alpha * k entries that are not 0, (n, n_latent)."""
-        X = self._check(X, dtype=self.dtype)
+    def _codes(self, X: Array) -> Array:
+        """With alpha * k entries that are not 0."""
         linear, kept = Sequential(*self.encoder_.layers[:-1]), min(round(self.alpha * self.k), self.n_latent)
         return self._map(lambda x: TopK(kept).forward(linear.forward(x)), X, width=self.n_latent)
 
