@@ -508,6 +508,13 @@ def test_a_picture_too_small_to_square_comes_back_too(dtype):
     assert model.kl_divergence_ < 0.1 < 1 < model.kl_history_[0]
 
 
+@pytest.mark.parametrize("n", [32, 40, 60])
+def test_few_points_end_lower_than_they_began(n):
+    """With all defaults. What they were thrown about by while they were exaggerated must not go on afterwards."""
+    model = TSNE().fit(DIGITS[:n])
+    assert model.kl_divergence_ < 0.6 * model.kl_history_[0]
+
+
 def test_a_descent_that_leads_uphill_warns():
     X = np.random.default_rng([1, 5]).standard_normal((5, 4))[[0, 0, 2, 3, 4]]
     with pytest.warns(UserWarning, match=r"ended higher .* than it began .* learning_rate=50 .* 5 points"):

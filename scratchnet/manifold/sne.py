@@ -264,6 +264,7 @@ def descend(
     velocity <- momentum * velocity - learning_rate * gains * gradient, Y <- Y + velocity. The momentum is 0.5 in the
     exaggerated first quarter (at most 250 iterations) and 0.8 after it. A coordinate's gain grows by 0.2 while its
     gradient keeps pushing the way it already moves, and shrinks by a fifth when it turns (Jacobs, 1988).
+    Velocity and gains start anew when the exaggeration ends: they were about another cost.
 
     Where points have many neighbours (a perplexity that is a large share of n), exaggerated attraction wins in every
     direction and the picture shrinks towards a single place, which is a saddle of the cost: it keeps its arrangement,
@@ -290,7 +291,7 @@ def descend(
             shrunk = _size(Y)
             again = (shrunk > 0) & (shrunk < size)  # arithmetic, not a question: nothing waits for a device
             Y *= xp.where(again, size / xp.where(again, shrunk, 1), 1).astype(Y.dtype)
-            velocity, gains = xp.where(again, xp.zeros_like(Y), velocity), xp.where(again, xp.ones_like(Y), gains)
+            velocity, gains = xp.zeros_like(Y), xp.ones_like(Y)
         gradient = objective.gradient(Y, exaggeration if first else 1.0)
         state = EmbeddingState(iteration, Y.copy(), gradient, time.perf_counter() - began, objective)
         look = xp is np or iteration % look_every == 0 or iteration == max_iter
