@@ -70,9 +70,9 @@ def tour(
     seed: Seed = 0,
 ) -> None:
     """The lectures' experiments, chapter by chapter: pictures and numbers in one HTML report."""
-    from scratchnet.base import check_choice
     from scratchnet.tour import CHAPTERS, run_tour
     from scratchnet.tour.data import LEAST_ROWS
+    from scratchnet.validation import check_choice
 
     use_backend(backend)
     check_out_folder(out)
@@ -184,7 +184,7 @@ def train(
     import warnings
 
     from scratchnet.autoencoders import VAE, Autoencoder, ConditionalVAE
-    from scratchnet.base import check_choice
+    from scratchnet.validation import check_choice
 
     use_backend(backend)
     models = {"autoencoder": Autoencoder, "vae": VAE, "conditional": ConditionalVAE}
@@ -232,9 +232,9 @@ def embed(
     seed: Seed = 0,
 ) -> None:
     """Map data to two dimensions: a scatter picture, or the coordinates."""
-    from scratchnet.base import check_choice
     from scratchnet.decomposition import PCA
     from scratchnet.manifold import TSNE
+    from scratchnet.validation import check_choice
 
     use_backend(backend)
     with told_as(method="--method"):

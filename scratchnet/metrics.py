@@ -12,9 +12,9 @@ import numpy as np
 
 from scratchnet import blocks
 from scratchnet.backend import Array, get_xp, to_numpy
-from scratchnet.base import check_array, check_integer
 from scratchnet.distances import DistancesTo
 from scratchnet.neighbors import check_labels, count_votes, nearest_neighbors
+from scratchnet.validation import check_array, check_integer
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Two labelings of the same points

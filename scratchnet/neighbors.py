@@ -9,8 +9,9 @@ import numpy as np
 
 from scratchnet import blocks
 from scratchnet.backend import Array, asarray, get_xp, to_numpy
-from scratchnet.base import DataConversionWarning, Estimator, all_or_nothing, as_scikit_learn_knows, check_integer
+from scratchnet.base import DataConversionWarning, Estimator, all_or_nothing, as_scikit_learn_knows
 from scratchnet.distances import DistancesTo
+from scratchnet.validation import check_integer
 
 
 def nearest_neighbors(X: Array, n_neighbors: int, among: Array | None = None) -> tuple[Array, Array]:

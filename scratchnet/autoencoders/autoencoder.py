@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 from scratchnet.autoencoders.base import BaseAutoencoder
 from scratchnet.autoencoders.parts import ACTIVATIONS
 from scratchnet.backend import Array, Rng
-from scratchnet.base import check_bool
 from scratchnet.nn import Dense, Layer, Sequential, TransposedDense
+from scratchnet.validation import check_bool
 
 
 @dataclass(repr=False, eq=False)

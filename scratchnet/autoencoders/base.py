@@ -22,17 +22,10 @@ from scratchnet.autoencoders.likelihoods import Likelihood
 from scratchnet.autoencoders.parts import ACTIVATIONS, OPTIMIZERS
 from scratchnet.autoencoders.training import train
 from scratchnet.backend import Array, RandomState, Rng, get_xp
-from scratchnet.base import (
-    Estimator,
-    TransformerMixin,
-    check_choice,
-    check_dtype,
-    check_integer,
-    check_number,
-    progress,
-)
+from scratchnet.base import Estimator, TransformerMixin, progress
 from scratchnet.nn import Dense, Layer, Params, Sequential, glorot_uniform
 from scratchnet.nn.initializers import Initializer
+from scratchnet.validation import check_choice, check_dtype, check_integer, check_number
 
 EVALUATION_SEED = 0x5C4A7C4  # of the noise that histories and scores see: the same at every call, for every model
 _CHUNK = 1000  # rows evaluated at once: bounds the memory of transform, score and the rest

@@ -10,7 +10,7 @@ import numpy as np
 from scratchnet.autoencoders import conditions, evidence
 from scratchnet.autoencoders.variational import BaseVAE
 from scratchnet.backend import Array, RandomState
-from scratchnet.base import check_integer
+from scratchnet.validation import check_integer
 
 
 @dataclass(repr=False, eq=False)

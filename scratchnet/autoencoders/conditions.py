@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from scratchnet.backend import Array, Module, asarray, to_numpy
-from scratchnet.base import DataConversionWarning, as_scikit_learn_knows, check_array
+from scratchnet.base import DataConversionWarning, as_scikit_learn_knows
+from scratchnet.validation import check_array
 
 Property: TypeAlias = np.ndarray | int
 

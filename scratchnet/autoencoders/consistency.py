@@ -14,7 +14,7 @@ from scratchnet.autoencoders import evidence
 from scratchnet.autoencoders.conditional import ConditionalVAE
 from scratchnet.autoencoders.variational import BaseVAE
 from scratchnet.backend import Array, Rng, get_xp
-from scratchnet.base import check_integer
+from scratchnet.validation import check_integer
 
 LIMIT = 5.0  # standard errors: a correct model fails one of these checks about once in a hundred thousand runs
 

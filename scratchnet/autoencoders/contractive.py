@@ -9,8 +9,8 @@ from typing import ClassVar
 from scratchnet.autoencoders.parts import ACTIVATIONS
 from scratchnet.autoencoders.penalised import PenalisedAutoencoder
 from scratchnet.backend import Array
-from scratchnet.base import check_choice, check_number
 from scratchnet.nn import Sequential
+from scratchnet.validation import check_choice, check_number
 
 
 @dataclass(repr=False, eq=False)

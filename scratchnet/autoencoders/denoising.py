@@ -7,7 +7,7 @@ from typing import Any
 
 from scratchnet.autoencoders.autoencoder import Autoencoder
 from scratchnet.backend import Array, RandomState, Rng, get_xp
-from scratchnet.base import check_bool, check_choice, check_number
+from scratchnet.validation import check_bool, check_choice, check_number
 
 NOISES = ("gaussian", "masking", "salt_and_pepper")
 

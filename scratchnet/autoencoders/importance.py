@@ -9,7 +9,7 @@ from typing import Any
 from scratchnet.autoencoders.evidence import importance_bound
 from scratchnet.autoencoders.variational import VAE
 from scratchnet.backend import Array, Rng, get_xp
-from scratchnet.base import check_integer
+from scratchnet.validation import check_integer
 
 
 @dataclass(repr=False, eq=False)

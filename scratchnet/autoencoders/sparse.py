@@ -11,8 +11,8 @@ from scratchnet.autoencoders.autoencoder import Autoencoder
 from scratchnet.autoencoders.parts import ACTIVATIONS
 from scratchnet.autoencoders.penalised import PenalisedAutoencoder
 from scratchnet.backend import Array, get_xp
-from scratchnet.base import check_choice, check_integer, check_number
 from scratchnet.nn import Sequential, TopK, kl_bernoulli, kl_bernoulli_grad
+from scratchnet.validation import check_choice, check_integer, check_number
 
 
 @dataclass(repr=False, eq=False)

@@ -13,9 +13,9 @@ from scratchnet.autoencoders.base import BaseAutoencoder
 from scratchnet.autoencoders.evidence import beside
 from scratchnet.autoencoders.likelihoods import Likelihood
 from scratchnet.backend import Array, RandomState, Rng, get_xp, to_numpy
-from scratchnet.base import check_choice, check_integer, check_number
 from scratchnet.nn import GaussianSample, he_normal, kl_normal_entries, small_normal
 from scratchnet.nn.initializers import Initializer
+from scratchnet.validation import check_choice, check_integer, check_number
 
 _TIME_TO_ACT = 100  # updates: the posterior begins near the prior, and small networks take some dozens to leave it
 ACTIVE_VARIANCE = 0.01  # a latent is active if its posterior mean varies more than this over the data (Burda 2015)

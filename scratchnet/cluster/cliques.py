@@ -11,10 +11,10 @@ import numpy as np
 
 from scratchnet import blocks
 from scratchnet.backend import Array, Module, get_xp, to_numpy
-from scratchnet.base import check_array, check_number
 from scratchnet.distances import DistancesTo
 from scratchnet.memory import check_memory
 from scratchnet.neighbors import nearest_neighbors
+from scratchnet.validation import check_array, check_number
 
 
 def epsilon_graph(X: Any, epsilon: float) -> Array:

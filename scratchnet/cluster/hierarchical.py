@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from scratchnet.backend import Array, asarray, to_numpy
-from scratchnet.base import Estimator, check_choice, check_integer, check_number, progress
+from scratchnet.base import Estimator, progress
 from scratchnet.cluster.linkage import (
     Merge,
     check_range,
@@ -20,6 +20,7 @@ from scratchnet.cluster.linkage import (
     nearest_neighbor_chain,
 )
 from scratchnet.memory import check_memory
+from scratchnet.validation import check_choice, check_integer, check_number
 
 LINKAGES = ("ward", "complete", "average", "single")
 

@@ -12,22 +12,14 @@ import numpy as np
 
 from scratchnet import blocks
 from scratchnet.backend import Array, RandomState, Rng, get_xp, runs_kernels
-from scratchnet.base import (
-    Estimator,
-    TransformerMixin,
-    all_or_nothing,
-    check_array,
-    check_choice,
-    check_integer,
-    check_number,
-    progress,
-)
+from scratchnet.base import Estimator, TransformerMixin, all_or_nothing, progress
 from scratchnet.cluster.bounds import BoundedLloyd
 from scratchnet.cluster.fused import FusedLloyd
 from scratchnet.cluster.geometry import Cosine, Euclidean, Manhattan
 from scratchnet.cluster.lloyd import Lloyd, MedianLloyd, SphericalLloyd
 from scratchnet.cluster.seeding import kmeans_plusplus, random_rows
 from scratchnet.distances import check_not_lost
+from scratchnet.validation import check_array, check_choice, check_integer, check_number
 
 _STARTS = {"k-means++": kmeans_plusplus, "random": random_rows}
 _METRICS: dict[str, tuple[type[Euclidean], type[Lloyd]]] = {

@@ -16,9 +16,9 @@ from importlib.resources import files
 from pathlib import Path
 
 from scratchnet.backend import Array, asarray
-from scratchnet.base import check_choice
 from scratchnet.datasets.download import DownloadError, download
 from scratchnet.datasets.idx import gunzip, parse_idx
+from scratchnet.validation import check_choice
 
 FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),

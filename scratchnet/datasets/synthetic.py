@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet.backend import Array, RandomState, Rng, asarray, to_numpy
-from scratchnet.base import check_array, check_integer, check_number
+from scratchnet.validation import check_array, check_integer, check_number
 
 
 def make_blobs(

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from scratchnet.backend import Array, asarray
-from scratchnet.base import check_array
 from scratchnet.datasets.delimited import read_delimited
+from scratchnet.validation import check_array
 
 LABEL_NAMES = ("y", "label", "target")
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from scratchnet import blocks
 from scratchnet.backend import Array, get_xp
-from scratchnet.base import Estimator, TransformerMixin, all_or_nothing, check_bool, check_integer, check_number
+from scratchnet.base import Estimator, TransformerMixin, all_or_nothing
 from scratchnet.distances import check_not_lost
+from scratchnet.validation import check_bool, check_integer, check_number
 
 _ROWS = 2048  # of a block: on the host a product of fewer costs more in sums than it gains from the cache
 

@@ -18,9 +18,9 @@ import numpy as np
 
 from scratchnet import blocks
 from scratchnet.backend import Array, Module, get_xp, runs_kernels, to_numpy
-from scratchnet.base import check_array, check_choice, check_number
 from scratchnet.distances import DistancesTo
 from scratchnet.kernels import perplexity as perplexity_kernel
+from scratchnet.validation import check_array, check_choice, check_number
 
 METRICS = ("euclidean", "cosine", "precomputed")
 _BLOCK = 256  # rows of distances at a time

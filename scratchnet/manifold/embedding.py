@@ -13,16 +13,7 @@ import numpy as np
 
 from scratchnet import blocks
 from scratchnet.backend import Array, RandomState, Rng, asarray, get_xp, runs_kernels
-from scratchnet.base import (
-    Estimator,
-    TransformerMixin,
-    all_or_nothing,
-    check_array,
-    check_choice,
-    check_integer,
-    check_number,
-    progress,
-)
+from scratchnet.base import Estimator, TransformerMixin, all_or_nothing, progress
 from scratchnet.decomposition import PCA
 from scratchnet.distances import squared_differences
 from scratchnet.kernels.tsne import DIMENSIONS
@@ -42,6 +33,7 @@ from scratchnet.manifold.sne import (
 )
 from scratchnet.manifold.tiles import TILE, TiledObjective
 from scratchnet.memory import check_memory, fits
+from scratchnet.validation import check_array, check_choice, check_integer, check_number
 
 _PLACED = 256  # new points at a time
 _LONG = 300  # iterations, after which a descent should have led downhill

@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import prod
 
 from scratchnet.backend import Array, Rng, get_xp
-from scratchnet.base import check_dtype
 from scratchnet.nn.initializers import Initializer, zeros
+from scratchnet.validation import check_dtype
 
 
 class Params:

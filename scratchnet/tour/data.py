@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from scratchnet.backend import Array, Rng, asarray, to_numpy
-from scratchnet.base import check_array
 from scratchnet.datasets import load_fashion_mnist, load_mnist
 from scratchnet.decomposition import PCA
 from scratchnet.neighbors import nearest_neighbors
+from scratchnet.validation import check_array
 
 _MOST_ROWS = 10_000  # of a user's table: what fits into the tour's time
 LEAST_ROWS = 100  # what it needs to say much

@@ -8,8 +8,9 @@ from typing import Any, Self
 import numpy as np
 
 from scratchnet.backend import Array, RandomState, Rng, get_xp
-from scratchnet.base import Estimator, all_or_nothing, check_choice, check_integer, check_number
+from scratchnet.base import Estimator, all_or_nothing
 from scratchnet.cluster import KMeans
+from scratchnet.validation import check_choice, check_integer, check_number
 
 
 class GaussianDensity(Estimator):

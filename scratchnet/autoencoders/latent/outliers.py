@@ -7,7 +7,7 @@ from typing import Any
 from scratchnet.autoencoders.latent.densities import GaussianDensity
 from scratchnet.autoencoders.variational import VAE
 from scratchnet.backend import Array
-from scratchnet.base import check_choice
+from scratchnet.validation import check_choice
 
 KINDS = ("elbo", "error", "kl", "mahalanobis", "typicality")
 

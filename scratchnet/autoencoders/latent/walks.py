@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet.backend import Array, asarray, get_xp, to_numpy
-from scratchnet.base import check_integer, check_number
+from scratchnet.validation import check_integer, check_number
 
 
 def interpolate(z_a: Array, z_b: Array, n_steps: int = 10, *, spherical: bool = False) -> Array:
