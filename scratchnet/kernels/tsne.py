@@ -14,7 +14,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from scratchnet.backend import Array, get_xp
-from scratchnet.kernels import REDUCE, Kernel, plain
+from scratchnet.kernels import REDUCE, Kernel
 
 TILE, _COLUMNS = 128, 4  # rows and columns of a tile; columns of a lane
 VARIANTS = tuple({"K": k, "CAUCHY": cauchy} for k in (1, 2, 3) for cauchy in (0, 1))
@@ -37,6 +37,18 @@ struct alignas(COLUMNS * sizeof(REAL)) Four {
 __device__ REAL place(const REAL* Y, int i, int k, int n, REAL scale) {
     const REAL far = sizeof(REAL) == 4 ? 1e19 : 1e154;
     return i < n ? scale * Y[i * K + k] : far * (1 + i - n);
+}
+
+// Where a lane stands: the rows of its warp go to shared memory, where the warp reads only what its own lanes have
+// written, and its four columns to registers. Returns the warp's numbers of P.
+__device__ const Four* stand(const REAL* P, const REAL* Y, int I, int J, int n, REAL scale, REAL (*y_row)[TILE],
+                             REAL (*y)[K]) {
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    for (int k = 0; k < K; ++k) y_row[k][threadIdx.x] = place(Y, I * TILE + threadIdx.x, k, n, scale);
+    for (int c = 0; c < COLUMNS; ++c)
+        for (int k = 0; k < K; ++k) y[c][k] = place(Y, J * TILE + 32 * c + lane, k, n, scale);
+    __syncwarp();
+    return (const Four*)P + ((long long)blockIdx.x * WARPS + warp) * 32 * 32;
 }
 
 // t for a squared distance, w for a t. CAUCHY: one degree of freedom, w = t, as in t-SNE. K: dimensions of Y.
@@ -106,16 +118,11 @@ extern "C" __global__ void tsne_tiles(const REAL* P, const REAL* Y, const int* t
     const int I = tile_row[blockIdx.x], J = tile_column[blockIdx.x];
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const long long N = (long long)side * TILE;
-    for (int k = 0; k < K; ++k) y_row[k][threadIdx.x] = place(Y, I * TILE + threadIdx.x, k, n, scale);
     REAL y[COLUMNS][K], column_sum[COLUMNS][2 * K], row_sum[2 * K];
     for (int k = 0; k < 2 * K; ++k) row_sum[k] = 0;
-    for (int c = 0; c < COLUMNS; ++c) {
-        for (int k = 0; k < K; ++k) y[c][k] = place(Y, J * TILE + 32 * c + lane, k, n, scale);
+    for (int c = 0; c < COLUMNS; ++c)
         for (int k = 0; k < 2 * K; ++k) column_sum[c][k] = 0;
-    }
-    __syncwarp();  // a warp reads only what its own lanes have written
-
-    const Four* p = (const Four*)P + ((long long)blockIdx.x * WARPS + warp) * 32 * 32;
+    const Four* p = stand(P, Y, I, J, n, scale, y_row, y);
     const REAL total = I == J ? pairs<true>(p, y_row, y, row_sum, column_sum, power)
                               : pairs<false>(p, y_row, y, row_sum, column_sum, power);
 
@@ -156,11 +163,7 @@ extern "C" __global__ void tsne_cost(const REAL* P, const REAL* Y, const int* ti
     const int I = tile_row[blockIdx.x], J = tile_column[blockIdx.x];
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     REAL y[COLUMNS][K];
-    for (int k = 0; k < K; ++k) y_row[k][threadIdx.x] = place(Y, I * TILE + threadIdx.x, k, n, scale);
-    for (int c = 0; c < COLUMNS; ++c)
-        for (int k = 0; k < K; ++k) y[c][k] = place(Y, J * TILE + 32 * c + lane, k, n, scale);
-    __syncwarp();
-    const Four* p = (const Four*)P + ((long long)blockIdx.x * WARPS + warp) * 32 * 32;
+    const Four* p = stand(P, Y, I, J, n, scale, y_row, y);
     double of_p = 0, of_w = 0;
     for (int s = 0; s < 32; ++s) {
         const int row = 32 * warp + (lane + s) % 32;
@@ -210,7 +213,7 @@ def forces(
     ----------
     tiles : of (slice, (m, TILE * TILE))
         All tiles, packed, in one piece or several: which of them, and P there, 0 where padded and where i = j.
-    Y : (n, k), in P's dtype
+    Y : (n, k), C-contiguous and in P's dtype
     places : two of (number of tiles,) int32
         The block of rows and the block of columns of each tile.
     dof : float
@@ -241,5 +244,5 @@ def _launch(
 ) -> None:
     (n, k), real = Y.shape, P.dtype.type
     numbers = real(dof**-0.5), real((dof + 1) / 2), np.int32(n), np.int32(-(-n // TILE))
-    args = P, plain(Y, P.dtype), *(blocks[where] for blocks in places), *out, *numbers
+    args = P, Y, *(blocks[where] for blocks in places), *out, *numbers
     kernel.launch(P.dtype, len(P), TILE, *args, K=k, CAUCHY=int(dof == 1))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from scratchnet.backend import Array, Module
-from scratchnet.kernels import tsne
+from scratchnet.kernels import plain, tsne
 from scratchnet.kernels.tsne import TILE
 from scratchnet.manifold.sne import Objective
 
@@ -65,11 +65,11 @@ class PackedObjective(Objective):
 
     def forces(self, Y: Array) -> tuple[Array, Array]:
         """The attracting and the repelling part of the gradient, each (n, k)."""
-        return tsne.forces(self._tiles(), Y.astype(self.dtype, copy=False), self._places, self.dof)
+        return tsne.forces(self._tiles(), plain(Y, self.dtype), self._places, self.dof)
 
     def kl(self, Y: Array) -> Array:
         """KL(P || Q) in nats."""
-        return tsne.cost(self._tiles(), Y.astype(self.dtype, copy=False), self._places, self.dof)
+        return tsne.cost(self._tiles(), plain(Y, self.dtype), self._places, self.dof)
 
     def _tiles(self) -> Iterable[tuple[slice, Array]]:
         """All tiles, packed, in one piece or several, each with its place among all."""
