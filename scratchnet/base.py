@@ -10,6 +10,7 @@ import inspect
 import sys
 import time
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import wraps
 from itertools import chain
@@ -195,13 +196,13 @@ def all_or_nothing(method: Callable[Parameters, Result]) -> Callable[Parameters,
     return guarded
 
 
-class TransformerMixin:
+class TransformerMixin(ABC):
     """``fit_transform``, and names for what comes out, for estimators with ``fit`` and ``transform``."""
 
     @property
+    @abstractmethod
     def _n_features_out(self) -> int:
         """How many columns ``transform`` returns, after ``fit``."""
-        raise NotImplementedError
 
     def fit_transform(self, X: Any, y: Any = None) -> Array:
         """``fit(X).transform(X)``."""

@@ -37,13 +37,13 @@ def check_memory(needed: Callable[[int], float], n: int, xp: Module, what: str) 
     free = available_memory(xp)
     if free is None or needed(n) <= free:
         return
-    fits, too_large = 0, n
-    while too_large - fits > 1:
-        middle = (fits + too_large) // 2
-        fits, too_large = (middle, too_large) if needed(middle) <= free else (fits, middle)
+    largest, too_large = 0, n
+    while too_large - largest > 1:
+        middle = (largest + too_large) // 2
+        largest, too_large = (middle, too_large) if needed(middle) <= free else (largest, middle)
     raise MemoryError(
         f"{what} needs {needed(n) / 2**30:.1f} GiB for n_samples={n}, but {free / 2**30:.1f} GiB are free; "
-        f"the largest n_samples that would fit is {fits}"
+        f"the largest n_samples that would fit is {largest}"
     )
 
 
