@@ -202,7 +202,7 @@ def backend_module(name: str | None = None) -> Module:
 
 
 def runs_kernels(a: Array) -> bool:
-    """Whether the CUDA kernels of :mod:`scratchnet.kernels` run on ``a``: on CuPy arrays, not on doubles of them."""
+    """Whether the kernels of :mod:`scratchnet.kernels.cuda` run on ``a``: on CuPy arrays, not on doubles of them."""
     return type(a) is not np.ndarray and hasattr(get_xp(a), "RawKernel")
 
 

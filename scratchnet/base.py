@@ -11,19 +11,45 @@ import sys
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Generator, Iterator
 from functools import wraps
 from itertools import chain
-from typing import Any, ClassVar, ParamSpec, Self, TypeVar
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import numpy as np
 
 from scratchnet.backend import Array, Module, backend_module, resolve_backend
 from scratchnet.validation import check_array, feature_names
 
-State = TypeVar("State")
-Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
+__all__ = [
+    "DataConversionWarning",
+    "Estimator",
+    "NotFittedError",
+    "State",
+    "TransformerMixin",
+    "as_scikit_learn_knows",
+    "progress",
+]
+
+
+class State(Protocol):
+    """What every state of every ``steps`` has; its ``str`` is a line of progress."""
+
+    @property
+    def iteration(self) -> int:
+        """The number of this iteration: a round, an epoch, a merge; a start counts as 0."""
+
+    @property
+    def objective(self) -> float:
+        """What the algorithm makes small (or, where its docs say so, large); NaN where it is not known yet."""
+
+    @property
+    def seconds(self) -> float:
+        """Since the first state was asked for."""
+
+
+AnyState = TypeVar("AnyState", bound=State)
 
 
 class NotFittedError(ValueError, AttributeError):
@@ -43,14 +69,16 @@ def as_scikit_learn_knows(cls: type) -> type:
 class Estimator:
     """What every estimator has: parameters by name, a readable repr, validated input.
 
-    A subclass lists its parameters in ``__init__`` and stores each under its own name. Its ``fit`` calls
-    ``X = self._check_fit(X)`` and is :func:`all_or_nothing`; its other methods call ``X = self._check(X)``.
+    A subclass lists its parameters in ``__init__`` and stores each under its own name. Its ``steps``, or ``fit`` where
+    there are none, lets ``fresh = self._fresh()`` check ``X = fresh._check_fit(X)`` and learn, and takes over the
+    result with :meth:`_adopt` or :meth:`_become`. Its other methods call ``X = self._check(X)``.
     """
 
     n_features_in_: int
     feature_names_in_: np.ndarray
     _estimator_type: str | None = None  # "clusterer", "classifier" or None; read by scikit-learn's tools
     _requires_y: ClassVar[bool] = False
+    _usable: bool = False  # whether what was learned so far makes a fitted estimator; set while learning
 
     # -- parameters ---------------------------------------------------------------------------------------------------
 
@@ -145,15 +173,46 @@ class Estimator:
             lines += ["Feature names must be in the same order as they were in fit."]
         raise ValueError("\n".join(lines) + "\n")
 
-    def _become(self, fresh: Self) -> None:
-        """Take over what ``fresh`` has learned, in place of what an earlier fit had.
+    # -- learning ------------------------------------------------------------------------------------------------------
 
-        Parameters stay as they are: between steps they may have been set for the next fit.
-        """
-        for name in [name for name in self.__dict__ if name.endswith("_")]:
+    def _fresh(self) -> Self:
+        """The same parameters, nothing learned. All learning happens there, so that no error can spoil a former fit."""
+        return type(self)(**self.get_params())
+
+    def _become(self, fresh: Self) -> Self:
+        """Take over what ``fresh`` has learned, in place of what was there. Parameters stay as they are: they may have
+        been set for the next fit."""
+        parameters = self._param_names()
+        for name in [n for n in self.__dict__ if n not in parameters and (n.startswith("_") or n.endswith("_"))]:
             del self.__dict__[name]
-        parameters = self.get_params()
         self.__dict__.update({name: value for name, value in fresh.__dict__.items() if name not in parameters})
+        return self
+
+    def _adopt(self, fresh: Self, states: Generator[AnyState]) -> Iterator[AnyState]:
+        """``states``, which train ``fresh``, and with each state what ``fresh`` has learned. The contract of ``steps``:
+
+        - Parameters and data are checked before this is called: an error raises at the call of ``steps``, not at the
+          first ``next``, and the estimator stays what it was.
+        - As soon as ``fresh`` is usable (``_usable`` says so) the fitted attributes are those of the latest state.
+        - A loop may be left at any time. ``states`` is then closed, and may make a result of what it has; if there is
+          none, the estimator stays what it was: not fitted, or with its former fit.
+        """
+        try:
+            for state in states:
+                if fresh._usable:
+                    self._become(fresh)
+                yield state
+        finally:
+            states.close()
+            if fresh._usable:
+                self._become(fresh)
+
+    def _drain(self, states: Iterator[AnyState], total: int | None = None) -> Self:
+        """``fit``: all of ``states``, of which there are ``total`` if that is known; with a progress bar if
+        ``verbose``."""
+        verbose = getattr(self, "verbose", 0)
+        deque(progress(states, total=total, description=type(self).__name__, verbose=verbose), maxlen=0)
+        return self
 
     def _check_is_fitted(self) -> None:
         if "_fitted_on" not in self.__dict__:
@@ -176,14 +235,14 @@ class Estimator:
         return backend_module(resolve_backend(self._fitted_on))
 
 
-def all_or_nothing(method: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+def all_or_nothing(method: Any) -> Any:
     """A method of an estimator that raises leaves the estimator's attributes as they were.
 
     Stands above what validates for ``fit``, so that a refused fit does not spoil the one before.
     """
 
     @wraps(method)
-    def guarded(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+    def guarded(*args: Any, **kwargs: Any) -> Any:
         attributes: dict[str, Any] = args[0].__dict__
         before = dict(attributes)
         try:
@@ -233,7 +292,7 @@ class TransformerMixin(ABC):
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def progress(states: Iterator[State], *, total: int | None, description: str, verbose: int) -> Iterator[State]:
+def progress(states: Iterator[AnyState], *, total: int | None, description: str, verbose: int) -> Iterator[AnyState]:
     """``states`` under a progress bar (on standard error) if ``verbose``; each state's ``str`` stands beside it."""
     if not verbose:
         yield from states
@@ -247,7 +306,7 @@ def progress(states: Iterator[State], *, total: int | None, description: str, ve
     with tqdm(total=total, desc=description) as bar:
         state, told = first, -np.inf
         for state in chain([first], states):
-            if time.monotonic() - told > 0.5:  # a state may compute what it says
+            if time.monotonic() - told > 0.5:  # str(state) can be expensive
                 bar.set_postfix_str(str(state), refresh=False)
                 told = time.monotonic()
             bar.update()

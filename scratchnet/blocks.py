@@ -12,18 +12,14 @@ they are views.
 from __future__ import annotations
 
 import operator
-import os
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from contextvars import copy_context
-from functools import cache
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from scratchnet.backend import Array, get_xp
+from scratchnet.rows import _InOrder, _thread, blas_on_one_thread, n_threads
 
 T = TypeVar("T")
 
@@ -103,21 +99,6 @@ class Scratch(Generic[T]):
         self._free.append(item)
 
 
-def n_threads() -> int:
-    """How many threads blocks run on: ``SCRATCHNET_THREADS``, else the cores this process may use."""
-    value = os.environ.get("SCRATCHNET_THREADS")
-    if not value:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not value.isdecimal() or int(value) < 1:
-        raise ValueError(f"environment variable SCRATCHNET_THREADS={value!r} must be a positive integer")
-    return int(value)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Threads
-# ---------------------------------------------------------------------------------------------------------------------
-
-
 def _run(
     function: Callable[..., Any], arrays: tuple[Array, ...], size: int | None, take: Callable[[Any], None]
 ) -> None:
@@ -137,99 +118,5 @@ def _run(
         for i in range(count):
             take(block(i))
         return
-    with _one_blas_thread():
-        _InOrder(block, count, take).run(min(n_threads(), count))
-
-
-@cache
-def _workers() -> ThreadPoolExecutor:
-    """Threads that outlive a call: to start one costs as much as a small block. None starts before it is needed."""
-    return ThreadPoolExecutor(max_workers=256, thread_name_prefix="scratchnet")
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_workers.cache_clear)  # a forked process has none of its parent's threads
-
-_thread = threading.local()  # .in_block: whether this thread is computing a block
-
-
-class _InOrder:
-    """``take(block(i))`` for i = 0 .. count - 1: computed on threads, taken in order."""
-
-    def __init__(self, block: Callable[[int], Any], count: int, take: Callable[[Any], None]) -> None:
-        self.block, self.count, self.take = block, count, take
-        self.started = self.taken = 0
-        self.early: dict[int, Any] = {}  # results whose turn has not come
-        self.error: BaseException | None = None
-        self.lock = threading.Lock()
-
-    def run(self, threads: int) -> None:
-        """The caller's thread works too. The first error stops all threads and is raised here."""
-        # each thread gets the caller's context: its backend, and what NumPy does about overflow
-        others = [_workers().submit(copy_context().run, self._work) for _ in range(threads - 1)]
-        self._work()
-        for other in others:
-            if not other.cancel():  # one that has not begun has nothing left to do
-                other.result()
-        if self.error is not None:
-            raise self.error
-
-    def _work(self) -> None:
-        _thread.in_block = True
-        try:
-            while (i := self._next()) is not None:
-                self._finish(i, self.block(i))
-        except BaseException as error:
-            with self.lock:
-                self.error = self.error or error
-        finally:
-            _thread.in_block = False
-
-    def _next(self) -> int | None:
-        with self.lock:
-            if self.error is not None or self.started == self.count:
-                return None
-            self.started += 1
-            return self.started - 1
-
-    def _finish(self, i: int, result: Any) -> None:
-        with self.lock:
-            self.early[i] = result
-            while self.taken in self.early:
-                self.take(self.early.pop(self.taken))
-                self.taken += 1
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# BLAS at one thread
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-@cache
-def _blas() -> Any:
-    from threadpoolctl import ThreadpoolController  # looks through all loaded libraries: once, and when first needed
-
-    return ThreadpoolController()
-
-
-class _Limit:
-    """BLAS has one number of threads for the whole process: the first to come sets it, the last to go restores it."""
-
-    lock = threading.Lock()
-    users = 0
-    limiter: Any = None
-
-
-@contextmanager
-def _one_blas_thread() -> Iterator[None]:
-    with _Limit.lock:
-        if _Limit.users == 0:
-            _Limit.limiter = _blas().limit(limits=1, user_api="blas")
-        _Limit.users += 1
-    try:
-        yield
-    finally:
-        with _Limit.lock:
-            _Limit.users -= 1
-            if _Limit.users == 0:
-                _Limit.limiter.restore_original_limits()
+    with blas_on_one_thread():
+        _InOrder(block, count, take, []).run(min(n_threads(), count))

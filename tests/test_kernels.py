@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 
 import scratchnet as sn
-from scratchnet import kernels
 from scratchnet.backend import asarray, backend_module, raw_kernel, runs_kernels, to_numpy
 from scratchnet.cluster import KMeans
 from scratchnet.cluster.lloyd import assign_and_add
-from scratchnet.kernels import tsne
+from scratchnet.kernels import cuda as kernels
+from scratchnet.kernels.cuda import tsne
 from scratchnet.manifold import TSNE
 from scratchnet.manifold.affinities import calibrate
 from scratchnet.manifold.packed import PackedObjective
@@ -121,7 +121,7 @@ def test_kernel_and_formula_agree(device, name, B, d, dtype):
 
 @pytest.mark.parametrize("name", TWINS)
 def test_twins_take_the_same_arguments(name):
-    formula, kernel = (inspect.signature(f) for f in (TWINS[name].formula, TWINS[name].kernel))
+    formula, kernel = (inspect.signature(f) for f in (TWINS[name].formula, TWINS[name].cuda))
     assert [p.default for p in formula.parameters.values()] == [p.default for p in kernel.parameters.values()]
     assert len(formula.parameters) == len(kernel.parameters)
 

@@ -10,7 +10,8 @@ import numpy as np
 from scratchnet import blocks
 from scratchnet.backend import Array, get_xp, to_numpy
 from scratchnet.cluster.geometry import Euclidean, squares
-from scratchnet.kernels import kmeans, twin
+from scratchnet.kernels import twin
+from scratchnet.kernels.cuda import kmeans
 
 _AT_ONCE = 1 << 20  # entries of a cluster whose medians are found together: it need not fit into memory
 
@@ -174,7 +175,7 @@ class MedianLloyd(Lloyd):
         return xp.concatenate(found)
 
 
-@twin(kmeans.assign_and_add)
+@twin(cuda=kmeans.assign_and_add)
 def assign_and_add(scores: Array, x: Array, weight: Array, sums: Array, counts: Array) -> Array:
     """The nearest centre of each row of x (n, d), given its ``scores`` (n, k); weighted sums of the rows and of their
     weights are added to ``sums`` (k, d) and ``counts`` (k,), in float64."""

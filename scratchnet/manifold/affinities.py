@@ -19,7 +19,7 @@ import numpy as np
 from scratchnet import blocks
 from scratchnet.backend import Array, Module, get_xp, runs_kernels, to_numpy
 from scratchnet.distances import DistancesTo
-from scratchnet.kernels import perplexity as perplexity_kernel
+from scratchnet.kernels.cuda import perplexity as perplexity_kernel
 from scratchnet.validation import check_array, check_choice, check_number
 
 METRICS = ("euclidean", "cosine", "precomputed")

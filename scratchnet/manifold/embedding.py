@@ -17,7 +17,7 @@ from scratchnet.backend import Array, RandomState, Rng, asarray, get_xp, runs_ke
 from scratchnet.base import Estimator, TransformerMixin, all_or_nothing, progress
 from scratchnet.decomposition import PCA
 from scratchnet.distances import squared_differences
-from scratchnet.kernels.tsne import DIMENSIONS
+from scratchnet.kernels.cuda.tsne import DIMENSIONS
 from scratchnet.manifold.affinities import METRICS, Affinities, affinities, affinities_to, search_memory
 from scratchnet.manifold.packed import PackedObjective
 from scratchnet.manifold.rows import RowObjective
@@ -118,7 +118,7 @@ class NeighbourEmbedding(TransformerMixin, Estimator, ABC):
     _kl: float = field(init=False)
 
     _by_row: ClassVar[bool] = False
-    _has_kernels: ClassVar[bool] = False  # those of :mod:`scratchnet.kernels.tsne`
+    _has_kernels: ClassVar[bool] = False  # those of :mod:`scratchnet.kernels.cuda.tsne`
     _rate: ClassVar[str]  # what "auto" is, in words
 
     @property

@@ -1,4 +1,4 @@
-"""The gradient of t-SNE on a GPU, exact, with half of n^2 numbers: :mod:`scratchnet.kernels.tsne` does the work.
+"""The gradient of t-SNE on a GPU, exact, with half of n^2 numbers: :mod:`scratchnet.kernels.cuda.tsne` does the work.
 
 The formulas are those of :mod:`scratchnet.manifold.sne`, whose dense version is the reference that this one is tested
 against. Sums are added up in a fixed order: the same data give the same bits, and whether P is kept, or computed anew
@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from scratchnet.backend import Array, Module
-from scratchnet.kernels import plain, tsne
-from scratchnet.kernels.tsne import TILE
+from scratchnet.kernels.cuda import plain, tsne
+from scratchnet.kernels.cuda.tsne import TILE
 from scratchnet.manifold.sne import Objective
 
 _STRIP = 8  # rows of tiles that are computed at once: few large matrix products

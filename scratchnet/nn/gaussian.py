@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from scratchnet.backend import Array, get_xp
-from scratchnet.kernels import gaussian, twin
+from scratchnet.kernels import twin
+from scratchnet.kernels.cuda import gaussian
 from scratchnet.nn.divergences import kl_normal
 from scratchnet.nn.layers import Layer
 
@@ -43,7 +44,7 @@ class GaussianSample(Layer):
         return "GaussianSample()"
 
 
-@twin(gaussian.sample)
+@twin(cuda=gaussian.sample)
 def reparameterize(h: Array, eps: Array, sigma: Array, z: Array) -> Array | None:
     """sigma = exp(logvar / 2) and z = mu + sigma * eps, written. A twin that has the KL of each sample at no cost
     returns it, (B,)."""
@@ -55,7 +56,7 @@ def reparameterize(h: Array, eps: Array, sigma: Array, z: Array) -> Array | None
     return None
 
 
-@twin(gaussian.sample_grad)
+@twin(cuda=gaussian.sample_grad)
 def reparameterize_grad(dz: Array, h: Array, eps: Array, sigma: Array, beta: Array | float, dh: Array) -> None:
     """(5.3)  dL/dh = [dmu | dlogvar], written; ``beta`` is a number, or one a latent (d,)."""
     xp, (B, d) = get_xp(dz), dz.shape

@@ -18,8 +18,8 @@ from abc import ABC, abstractmethod
 from itertools import pairwise
 
 from scratchnet.backend import Array, Rng, get_xp, runs_kernels
-from scratchnet.kernels import bias_relu as fused
 from scratchnet.kernels import twin
+from scratchnet.kernels.cuda import bias_relu as fused
 from scratchnet.nn.initializers import Initializer, he_normal, zeros
 from scratchnet.nn.params import Params
 
@@ -323,7 +323,7 @@ def _join_dense_and_relu(layers: list[Layer]) -> list[Layer | _DenseReLU]:
     return joined
 
 
-@twin(fused.forward)
+@twin(cuda=fused.forward)
 def bias_relu(x: Array, b: Array, out: Array) -> Array:
     """max(x + b, 0) into ``out``."""
     xp = get_xp(x)
@@ -331,7 +331,7 @@ def bias_relu(x: Array, b: Array, out: Array) -> Array:
     return xp.maximum(out, 0, out=out)
 
 
-@twin(fused.backward)
+@twin(cuda=fused.backward)
 def relu_grad(dy: Array, y: Array, out: Array) -> Array:
     """(2.2)  dy where y > 0, else 0, into ``out``."""
     get_xp(dy).greater(y, 0, out=out)  # 1 or 0: no array of booleans between

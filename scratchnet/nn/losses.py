@@ -16,7 +16,8 @@ from __future__ import annotations
 from math import exp, log, pi
 
 from scratchnet.backend import Array, Module, get_xp
-from scratchnet.kernels import sigmoid_bce, twin
+from scratchnet.kernels import twin
+from scratchnet.kernels.cuda import sigmoid_bce
 from scratchnet.nn.layers import sigmoid, softplus
 
 
@@ -103,7 +104,7 @@ def bce_with_logits_rows(prediction: Array, target: Array) -> Array:
     return _bce_rows(prediction, target)
 
 
-@twin(sigmoid_bce.rows)
+@twin(cuda=sigmoid_bce.rows)
 def _bce_rows(logits: Array, target: Array) -> Array:
     value = softplus(logits)
     value -= target * logits
@@ -116,7 +117,7 @@ def bce_with_logits_grad(prediction: Array, target: Array, out: Array | None = N
     return _bce_grad(prediction, target, out)
 
 
-@twin(sigmoid_bce.gradient)
+@twin(cuda=sigmoid_bce.gradient)
 def _bce_grad(logits: Array, target: Array, out: Array | None) -> Array:
     out = sigmoid(logits, out=out)
     out -= target

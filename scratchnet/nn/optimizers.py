@@ -8,7 +8,8 @@ from math import sqrt
 import numpy as np
 
 from scratchnet.backend import Array, get_xp
-from scratchnet.kernels import adam, twin
+from scratchnet.kernels import twin
+from scratchnet.kernels.cuda import adam
 from scratchnet.nn.params import Params
 
 _BLOCK = 1 << 16  # entries of theta that stay in a core's cache through all passes of an update
@@ -92,7 +93,7 @@ class Adam(Optimizer):
             adam_update(theta, grad, m, v, tmp, self.beta1, self.beta2, rate, eps)
 
 
-@twin(adam.update)
+@twin(cuda=adam.update)
 def adam_update(
     theta: Array, grad: Array, m: Array, v: Array, tmp: Array, beta1: float, beta2: float, rate: float, eps: float
 ) -> None:

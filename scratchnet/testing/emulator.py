@@ -1,4 +1,4 @@
-"""CUDA kernels on the CPU: the very sources of :mod:`scratchnet.kernels`, compiled by g++, on arrays of the double.
+"""CUDA kernels on the CPU: the sources of :mod:`scratchnet.kernels.cuda`, compiled by g++, on arrays of the double.
 
 ``with kernels_on_cpu():`` gives the strict double a ``RawKernel``, as CuPy has one. Whatever hands work to a kernel on
 CuPy then does so on the double: what runs is the source, the launch with its arguments, and what becomes of the
@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchnet import kernels
+from scratchnet.kernels import cuda as kernels
 from scratchnet.testing.strict import StrictArray, strict
 
 Variant = tuple[str, str, tuple[str, ...]]
@@ -47,7 +47,7 @@ def every_variant() -> list[Variant]:
     found = []
     for info in iter_modules(kernels.__path__):
         module = import_module(f"{kernels.__name__}.{info.name}")
-        for kernel in (k for k in vars(module).values() if isinstance(k, kernels.Kernel)):
+        for kernel in (k for k in vars(module).values() if isinstance(k, kernels.CudaKernel)):
             for real, macros in product(("float", "double"), getattr(module, "VARIANTS", ({},))):
                 options = (f"-DREAL={real}", *(f"-D{name}={value}" for name, value in macros.items()))
                 found.append((kernel.source, kernel.name, options))

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from scratchnet.backend import Array, get_xp
-from scratchnet.kernels import REDUCE, Kernel, plain
+from scratchnet.kernels.cuda import REDUCE, CudaKernel, plain
 
-PERPLEXITY = Kernel(
+PERPLEXITY = CudaKernel(
     "perplexity",
     REDUCE
     + r"""

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from scratchnet.backend import Array
-from scratchnet.kernels import Kernel, plain
+from scratchnet.kernels.cuda import CudaKernel, plain
 
-FORWARD = Kernel(
+FORWARD = CudaKernel(
     "bias_relu",
     r"""
 // Thread i has entry i of x, (n / width, width), in memory order: coalesced. b is so short that it stays in a cache.
@@ -22,7 +22,7 @@ extern "C" __global__ void bias_relu(const REAL* x, const REAL* b, REAL* y, long
 }
 """,
 )
-BACKWARD = Kernel(
+BACKWARD = CudaKernel(
     "relu_grad",
     r"""
 // Thread i has entry i.

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from scratchnet.backend import Array
-from scratchnet.kernels import Kernel
+from scratchnet.kernels.cuda import CudaKernel
 
-ADAM = Kernel(
+ADAM = CudaKernel(
     "adam",
     r"""
 // Thread i updates entry i. Neighbouring threads have neighbouring entries: all seven accesses are coalesced.

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from scratchnet.backend import Array, get_xp
-from scratchnet.kernels import NULL, Kernel, plain
+from scratchnet.kernels.cuda import NULL, CudaKernel, plain
 
-FORWARD = Kernel(
+FORWARD = CudaKernel(
     "gaussian_sample",
     r"""
 // One warp a sample: lane j has latents j, j + 32, ... h is [mu | logvar], so mu and logvar of neighbouring lanes are
@@ -33,7 +33,7 @@ extern "C" __global__ void gaussian_sample(const REAL* h, const REAL* eps, REAL*
 }
 """,
 )
-BACKWARD = Kernel(
+BACKWARD = CudaKernel(
     "gaussian_sample_grad",
     r"""
 // Thread i has entry i of dz, (n, d), and writes dmu and dlogvar of that entry into dh = [dmu | dlogvar].

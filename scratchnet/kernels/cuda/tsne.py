@@ -14,7 +14,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from scratchnet.backend import Array, get_xp
-from scratchnet.kernels import REDUCE, Kernel
+from scratchnet.kernels.cuda import REDUCE, CudaKernel
 
 TILE, _COLUMNS = 128, 4  # rows and columns of a tile; columns of a lane
 VARIANTS = tuple({"K": k, "CAUCHY": cauchy} for k in (1, 2, 3) for cauchy in (0, 1))
@@ -189,7 +189,7 @@ extern "C" __global__ void tsne_cost(const REAL* P, const REAL* Y, const int* ti
 }
 """
 )
-TILES, POINTS, COST = (Kernel(name, _SOURCE) for name in ("tsne_tiles", "tsne_points", "tsne_cost"))
+TILES, POINTS, COST = (CudaKernel(name, _SOURCE) for name in ("tsne_tiles", "tsne_points", "tsne_cost"))
 
 
 def pack(P: Array) -> Array:
@@ -240,7 +240,7 @@ def cost(tiles: Iterable[tuple[slice, Array]], Y: Array, places: tuple[Array, Ar
 
 
 def _launch(
-    kernel: Kernel, P: Array, Y: Array, places: tuple[Array, Array], where: slice, dof: float, *out: Array
+    kernel: CudaKernel, P: Array, Y: Array, places: tuple[Array, Array], where: slice, dof: float, *out: Array
 ) -> None:
     (n, k), real = Y.shape, P.dtype.type
     numbers = real(dof**-0.5), real((dof + 1) / 2), np.int32(n), np.int32(-(-n // TILE))

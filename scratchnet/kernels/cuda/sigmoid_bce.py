@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from scratchnet.backend import Array, get_xp
-from scratchnet.kernels import NULL, REDUCE, Kernel, plain
+from scratchnet.kernels.cuda import NULL, REDUCE, CudaKernel, plain
 
-SIGMOID_BCE = Kernel(
+SIGMOID_BCE = CudaKernel(
     "sigmoid_bce",
     REDUCE
     + r"""

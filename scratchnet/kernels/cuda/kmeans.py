@@ -13,9 +13,9 @@ from __future__ import annotations
 import numpy as np
 
 from scratchnet.backend import Array, get_xp
-from scratchnet.kernels import Kernel, plain
+from scratchnet.kernels.cuda import CudaKernel, plain
 
-ASSIGN = Kernel(
+ASSIGN = CudaKernel(
     "kmeans_assign",
     r"""
 #define ROWS 32   // of a block
