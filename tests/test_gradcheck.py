@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scratchnet.backend import Rng, asarray, to_numpy
-from scratchnet.checks import cases
+from scratchnet.gradient_cases import cases
 from scratchnet.nn import Dense, GaussianSample, Params, ReLU, Sequential, Sigmoid, Tanh, check_gradient, mse, mse_grad
 
 
