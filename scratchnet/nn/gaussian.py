@@ -66,7 +66,7 @@ class GaussianSample(Layer):
         """KL(N(mu, sigma^2) || N(0, I)) of the last forward pass: 1/B sum_b sum_j (mu^2 + sigma^2 - logvar - 1) / 2."""
         return kl_normal(self.mu, self.logvar)
 
-    def backward(self, dz: Array, beta: float | Array = 1.0) -> Array:  # type: ignore[override]
+    def backward(self, dz: Array, beta: float | Array = 1.0) -> Array:
         """dL/dh of L = loss(z) + beta * kl(), given dz = dloss/dz.  (5.3)
 
             dmu     = dz                      + beta mu / B

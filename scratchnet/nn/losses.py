@@ -128,8 +128,8 @@ def bce_with_logits(prediction: Array, target: Array) -> Array:
     --------
     >>> import numpy as np
     >>> logits, target = np.array([[0.0, 1000.0]]), np.array([[1.0, 1.0]])
-    >>> float(bce_with_logits(logits, target)) == np.log(2)
-    True
+    >>> float(bce_with_logits(logits, target).round(6))
+    0.693147
     >>> bce_with_logits_grad(logits, target)
     array([[-0.5,  0. ]])
     """

@@ -12,7 +12,7 @@ from scratchnet.kernels.cuda import adam as cuda
 from scratchnet.kernels.host import nn as host
 from scratchnet.nn.params import Params, put
 
-__all__ = ["OPTIMIZERS", "SGD", "Adam", "Momentum", "Optimizer", "adam", "momentum", "sgd"]
+__all__ = ["OPTIMIZERS", "SGD", "Adam", "Momentum", "Optimizer", "adam", "momentum"]
 
 
 class Optimizer(ABC):
@@ -56,13 +56,7 @@ class SGD(Optimizer):
 
     def step(self) -> None:
         theta = self.params.theta
-        put(sgd(theta, self.params.grad, self.learning_rate), theta)
-
-
-@twin(host=host.sgd)
-def sgd(theta: Array, grad: Array, rate: float) -> Array:
-    """theta - rate grad."""
-    return theta - rate * grad
+        put(theta - self.learning_rate * self.params.grad, theta)
 
 
 class Momentum(Optimizer):
@@ -170,7 +164,7 @@ def adam(
 ) -> tuple[Array, Array, Array]:
     """(9.2)  m = b1 m + g,  v = b2 v + g^2,  theta = theta - rate m / (sqrt(v) + eps)."""
     m, v = beta1 * m + grad, beta2 * v + grad**2
-    return theta - rate * m / (get_xp(v).sqrt(v) + eps), m, v
+    return theta - rate * (m / (get_xp(v).sqrt(v) + eps)), m, v
 
 
 OPTIMIZERS: dict[str, Callable[[Params, float], Optimizer]] = {"adam": Adam, "momentum": Momentum, "sgd": SGD}

@@ -1,4 +1,4 @@
-"""NumPy twins of :mod:`scratchnet.nn`: Dense, softplus, the optimizers."""
+"""NumPy twins of :mod:`scratchnet.nn`: Dense, softplus, Momentum and Adam."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-__all__ = ["adam", "dense", "dense_backward", "momentum", "sgd", "softplus"]
+__all__ = ["adam", "dense", "dense_backward", "momentum", "softplus"]
 
 BLOCK = 1 << 16  # entries of a vector that stay in a core's cache through all passes of an update
 
@@ -43,13 +43,6 @@ def softplus(x: np.ndarray) -> np.ndarray:
     y += e
     y += np.maximum(x, 0)
     return y
-
-
-def sgd(theta: np.ndarray, grad: np.ndarray, rate: float) -> np.ndarray:
-    """theta - rate grad, in place."""
-    for t, g, tmp in _blocks(theta, grad):
-        t -= np.multiply(g, rate, out=tmp)
-    return theta
 
 
 def momentum(
