@@ -1,4 +1,4 @@
-"""The judge must be able to say no: wrong gradients are found and named, kinks are recognised, not tolerated."""
+"""The gradient check: wrong gradients are found and named, kinks are recognised, not tolerated."""
 
 from __future__ import annotations
 

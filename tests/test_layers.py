@@ -1,4 +1,4 @@
-"""Layers: values by hand, properties, who owns which array, what happens at the extremes."""
+"""Layers: values by hand, properties, extremes, inputs that stay as they are."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_smallest_batches(xp, dtype, batch):
     assert bool((params.views["2.b"][1] == batch).all()), "gradients are overwritten, with 0 for no samples"
 
 
-# -- who owns what ----------------------------------------------------------------------------------------------------
+# -- what is written to ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("layer", [Dense(3, 3), *ACTIVATIONS, TopK(2)], ids=repr)
