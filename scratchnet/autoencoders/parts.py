@@ -1,27 +1,5 @@
-"""What the models' string arguments stand for."""
+"""What the models' string arguments stand for; kept in :mod:`scratchnet.nn`."""
 
-from __future__ import annotations
+from scratchnet.nn import ACTIVATIONS, OPTIMIZERS
 
-from typing import Any
-
-from scratchnet.nn import (
-    SGD,
-    Adam,
-    Layer,
-    LeakyReLU,
-    Momentum,
-    ReLU,
-    Sigmoid,
-    Softplus,
-    Tanh,
-)
-
-ACTIVATIONS: dict[str, type[Layer]] = {
-    "relu": ReLU,
-    "leaky_relu": LeakyReLU,
-    "softplus": Softplus,
-    "tanh": Tanh,
-    "sigmoid": Sigmoid,
-}
-
-OPTIMIZERS: dict[str, Any] = {"adam": Adam, "momentum": Momentum, "sgd": SGD}
+__all__ = ["ACTIVATIONS", "OPTIMIZERS"]

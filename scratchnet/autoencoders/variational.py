@@ -79,8 +79,8 @@ class BaseVAE(BaseAutoencoder):
         return eps
 
     def _train_noise(self, n: int, rng: Rng) -> Array:
-        """The noise of a training step on n samples, in scratch that the next step fills anew."""
-        return rng.fill_normal(self.sample_._buffer("eps", (n, self.n_latent), self.params_.theta))
+        """The noise of a training step on n samples."""
+        return self._noise(n, rng)
 
     def _binary(self, x: Array, rng: Rng) -> Array:
         """Grey x as the likelihood is to see it: as it is, x > 1/2, or coins thrown anew with probability x."""
