@@ -16,6 +16,8 @@ from scratchnet.nn import (
     Tanh,
 )
 
+__all__ = ["ACTIVATIONS", "OPTIMIZERS"]
+
 ACTIVATIONS: dict[str, type[Layer]] = {
     "relu": ReLU,
     "leaky_relu": LeakyReLU,
