@@ -72,8 +72,8 @@ class Autoencoder(BaseAutoencoder):
         An array in the place of the noise goes into f instead of x: x as it was corrupted.
         """
         code = self.encoder_.forward(x if noise is None else noise)
-        self.output = self.decoder_.forward(code)
-        return code, self.output
+        self.output_ = self.decoder_.forward(code)
+        return code, self.output_
 
     def terms(self, x: Array, noise: Any = None) -> dict[str, Array]:
         """{"reconstruction": -log p(x | g(f(x))), mean over the batch in nats}."""
@@ -103,9 +103,9 @@ class Autoencoder(BaseAutoencoder):
 
     def measures(self, x: Array, noise: Any) -> dict[str, Array]:
         """{"mse": the squared error of the reconstruction, per feature}, if ``terms`` used :meth:`forward`."""
-        if self.output is None:
+        if self.output_ is None:
             return {}
-        return {"mse": ((self.likelihood_.mean(self.output) - x) ** 2).mean()}
+        return {"mse": ((self.likelihood_.mean(self.output_) - x) ** 2).mean()}
 
     # -- the networks -------------------------------------------------------------------------------------------------
 

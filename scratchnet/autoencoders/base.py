@@ -22,7 +22,7 @@ from scratchnet.rows import rows_from, workspace
 __all__ = ["EVALUATION_SEED", "BaseAutoencoder"]
 
 EVALUATION_SEED = 0x5C4A7C4  # of the noise that histories and scores see: the same at every call, for every model
-_NOT_PICKLED = ("encoder_", "decoder_", "sample_", "params_", "likelihood_", "_fitted_with", "_draws", "output")
+_NOT_PICKLED = ("encoder_", "decoder_", "sample_", "params_", "likelihood_", "_fitted_with", "_draws", "output_")
 
 
 @dataclass(repr=False, eq=False)

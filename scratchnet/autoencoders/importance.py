@@ -69,7 +69,7 @@ class IWAE(VAE):
         x, eps, log_w = self._weigh_draws(x, noise)
         w = get_xp(x).exp(log_w - log_w.max(axis=0))
         v = (weight * w / w.sum(axis=0)).reshape(-1)
-        dz = self.decoder_.backward(self.likelihood_.nll_grad(self.output, x, (len(v) / B) * v))
+        dz = self.decoder_.backward(self.likelihood_.nll_grad(self.output_, x, (len(v) / B) * v))
         dz = dz + (beta / B * v)[:, None] * (self.sample_.mu + self.sample_.sigma * eps)  # of -log p(z)
         dh = self.sample_.backward(dz, 0.0).reshape(-1, B, 2 * d).sum(axis=0)
         dh[:, d:] -= 0.5 * weight * beta / B  # of log q at fixed eps; the v_k sum to 1
@@ -82,9 +82,9 @@ class IWAE(VAE):
         xp, (K, B, d) = get_xp(x, eps), eps.shape
         h, x, eps = xp.tile(self.encoder_.forward(x), (K, 1)), xp.tile(x, (K, 1)), eps.reshape(K * B, d)
         z = self.sample_.forward(h, eps)
-        self.output = self.decoder_.forward(z)
+        self.output_ = self.decoder_.forward(z)
         log_ratio = 0.5 * (eps * eps + self.sample_.logvar - z * z).sum(axis=1)  # (6.4) log p(z) / q(z|x)
-        return x, eps, (self._beta * log_ratio - self.likelihood_.nll_rows(self.output, x)).reshape(K, B)
+        return x, eps, (self._beta * log_ratio - self.likelihood_.nll_rows(self.output_, x)).reshape(K, B)
 
     @property
     def _beta(self) -> float:
@@ -109,7 +109,7 @@ class IWAE(VAE):
         """The two terms of the ELBO, means over the K draws, and the VAE's measures."""
         x, eps = seen(x, noise)
         x = get_xp(x).tile(x, (len(eps), 1))
-        return {"reconstruction": self.likelihood_.nll(self.output, x), **super().measures(x, eps)}
+        return {"reconstruction": self.likelihood_.nll(self.output_, x), **super().measures(x, eps)}
 
     def check_parameters(self, has_validation: bool) -> None:
         """Raise ValueError or TypeError for parameters that make no model."""

@@ -89,7 +89,7 @@ class Model(Estimator, ABC):
     _fitted_with: dict[str, Any] = field(init=False)  # the parameters that the networks were built from
     _draws: Rng = field(init=False)  # whatever a user draws
 
-    output: Array | None = field(init=False, default=None)  # of the decoder in the last forward pass
+    output_: Array | None = field(init=False, default=None)  # of the decoder in the last forward pass
 
     outputs_per_latent: ClassVar[int] = 1  # 2 where the encoder gives [mu | logvar]
     builds_from: ClassVar[tuple[str, ...]] = ("hidden", "n_latent", "activation", "likelihood", "dtype")

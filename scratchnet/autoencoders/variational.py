@@ -74,8 +74,8 @@ class BaseVAE(BaseAutoencoder):
     def forward(self, x: Array, c: Array | None, eps: Array) -> Array:
         """The decoder's output for z = mu(x, c) + sigma(x, c) * eps, which is kept for the history."""
         z = self.sample_.forward(self.encoder_.forward(beside(x, c)), eps)
-        self.output = self.decoder_.forward(beside(z, c))
-        return self.output
+        self.output_ = self.decoder_.forward(beside(z, c))
+        return self.output_
 
     def _terms(self, x: Array, c: Array | None, noise: Any) -> dict[str, Array]:
         x, eps = seen(x, noise)
@@ -123,7 +123,7 @@ class BaseVAE(BaseAutoencoder):
         mu, kl = self.sample_.mu, self._kl_by_latent()
         return {
             "kl": kl.sum(),
-            "mse": ((self.likelihood_.mean(self.output) - x) ** 2).mean(),
+            "mse": ((self.likelihood_.mean(self.output_) - x) ** 2).mean(),
             "kl_per_latent": kl,
             "mu": mu.mean(axis=0, dtype="float64"),
             "mu_squared": (mu.astype("float64") ** 2).mean(axis=0),
