@@ -291,6 +291,12 @@ class Rng:
         self.device.standard_normal(size=out.shape, dtype=out.dtype, out=out)  # without size CuPy draws one number
         return out
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"xp": self.xp.__name__}  # modules do not pickle
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, xp=backend_module(state["xp"]))
+
 
 class NoiseStream:
     """Noise by address: what is drawn at (epoch, step, block) does not depend on who draws it, or on what was drawn

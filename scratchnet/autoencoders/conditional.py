@@ -73,10 +73,7 @@ class ConditionalVAE(BaseVAE):
         and returned; by default that of ``loss``."""
         return self._gradient(x, self._batch_condition(y, len(x)), noise, weights)
 
-    @property
-    def terms_are_means(self) -> bool:
-        """-log p and KL are; free bits look at the mean KL of a batch, so they are not."""
-        return not self.free_bits
+    terms_are_means = BaseVAE.terms_are_means
 
     # -- all rows -----------------------------------------------------------------------------------------------------
 

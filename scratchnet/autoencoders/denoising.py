@@ -83,6 +83,8 @@ class DenoisingAutoencoder(Autoencoder):
         """(f(x~), g(f(x~))): the code and the output, which is kept for the history."""
         return super().forward(x, noise(x) if isinstance(noise, Corruption) else noise)
 
+    terms_are_means = Autoencoder.terms_are_means
+
     def corrupt(self, X: ArrayLike, *, random_state: RandomState = None) -> Array:
         """X with noise as in training, a new array."""
         x = self.check_rows(X)

@@ -97,7 +97,7 @@ class Model(Estimator, ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if {"terms", "gradient"} & cls.__dict__.keys() and "terms_are_means" not in cls.__dict__:
+        if {"forward", "terms", "gradient"} & cls.__dict__.keys() and "terms_are_means" not in cls.__dict__:
             cls.terms_are_means = False  # type: ignore[method-assign, assignment]  # of other terms nothing is known
 
     # -- the protocol -------------------------------------------------------------------------------------------------
@@ -147,8 +147,8 @@ class Model(Estimator, ABC):
     @property
     def terms_are_means(self) -> bool:
         """Whether each term is a mean over samples of something of that sample alone. Only then is the gradient of a
-        batch the sum of those of its parts. A subclass with ``terms`` or ``gradient`` of its own has to say so
-        anew."""
+        batch the sum of those of its parts. A subclass with a ``forward``, ``terms`` or ``gradient`` of its
+        own has to say so anew."""
         return False
 
     @property

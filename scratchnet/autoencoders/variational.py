@@ -305,6 +305,8 @@ patience, random_state, dtype, backend, verbose
         and returned; by default that of ``loss``."""
         return self._gradient(x, None, noise, weights)
 
+    terms_are_means = BaseVAE.terms_are_means
+
     def posterior(self, X: ArrayLike) -> tuple[Array, Array]:
         """(mu, sigma) of q(z|x), each (n, n_latent)."""
         return self.over_rows("encode", self.check_rows(X))
