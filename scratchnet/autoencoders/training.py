@@ -20,7 +20,7 @@ from scratchnet.backend import Array, NoiseStream, Rng, get_xp
 from scratchnet.nn import Optimizer, Params
 from scratchnet.rows import blas_on_one_thread, rows_from
 
-__all__ = ["DivergedError", "Minibatches", "block_gradient", "n_blocks", "train"]
+__all__ = ["DivergedError", "Minibatches", "block_gradient", "gather", "n_blocks", "train"]
 
 _MONITOR = 2000  # training rows on which an epoch's numbers are computed
 
@@ -153,9 +153,13 @@ def block_gradient(
     if n < len(rows):
         weights = {name: weight * (n / len(rows)) for name, weight in weights.items()}
     model.prepare_epoch(epoch)
-    batch = [a.take(mine, axis=0) for a in data]
     drawn = model.draw_noise(n, noise.at(epoch, step, index))
-    return model.gradient(*batch, drawn, weights), (model, noise)
+    return model.gradient(*gather(data, mine), drawn, weights), (model, noise)
+
+
+def gather(data: tuple[Array, ...], rows: Array) -> list[Array]:
+    """The given rows of each array."""
+    return [a.take(rows, axis=0) for a in data]
 
 
 def _check_finite(model: Any, trace: Array, row: dict[str, Any], last_good: Array) -> None:
