@@ -183,7 +183,7 @@ class Estimator:
         """Take over what ``fresh`` has learned, in place of what was there. Parameters stay as they are: they may have
         been set for the next fit."""
         parameters = self._param_names()
-        for name in [n for n in self.__dict__ if n not in parameters and (n.startswith("_") or n.endswith("_"))]:
+        for name in [n for n in self.__dict__ if n not in parameters and n.endswith("_")]:  # "_x" may be scikit-learn's
             del self.__dict__[name]
         self.__dict__.update({name: value for name, value in fresh.__dict__.items() if name not in parameters})
         return self

@@ -24,7 +24,7 @@ from scratchnet.autoencoders import (
     SparseAutoencoder,
 )
 from scratchnet.autoencoders.latent.walks import greyness, greyness_grad
-from scratchnet.autoencoders.variational import BaseVAE
+from scratchnet.autoencoders.model import weighted_sum
 from scratchnet.backend import Array, Rng, asarray
 from scratchnet.manifold.sne import Gaussian, Kernel, Student, kl_divergence, kl_gradient
 from scratchnet.nn import (
@@ -235,26 +235,21 @@ def _model_case(name: str, model: Any, several: bool = False) -> Case:
 
 
 def _model(model: Any, several: bool) -> Problem:
-    """All parameters of a model, at fixed noise, away from its first weights (where biases are 0)."""
+    """All parameters of a model, at fixed noise and weights, away from its first weights (where biases are 0)."""
     rng = np.random.default_rng(7)
-    x, labels = rng.uniform(0.05, 0.95, (6, 5)), np.arange(6) % 3
+    X, labels = rng.uniform(0.05, 0.95, (6, 5)), np.arange(6) % 3
     y: Any = (labels, rng.standard_normal((6, 2))) if several else labels
-    model.set_params(epochs=0, dtype="float64", random_state=0).fit(x, y)
+    model.set_params(epochs=0, dtype="float64", random_state=0).fit(X, y)
     model.params_.theta[...] = asarray(0.5 * rng.standard_normal(model.params_.theta.size))
-    inputs = [asarray(x)]
-    if isinstance(model, ConditionalVAE):
-        inputs.append(model._condition(y, len(x)))
-    if isinstance(model, BaseVAE):
-        draws = (model.n_importance,) if isinstance(model, IWAE) else ()
-        inputs.append(asarray(rng.standard_normal((*draws, 6, model.n_latent))))
-    if isinstance(model, DenoisingAutoencoder):
-        inputs.append(asarray(rng.uniform(size=x.shape)))
-    model.gradient(*inputs)
-    return lambda: model.loss(*inputs), model.params_
+    batch = model.check_batch(X, y)
+    noise = model.draw_noise(6, Rng(11))
+    weights = {name: (0.8 + 0.3 * i) * value for i, (name, value) in enumerate(model.weights(1).items())}
+    model.gradient(*batch, noise, weights)
+    return lambda: weighted_sum(weights, model.terms(*batch, noise)), model.params_
 
 
 def _greyness() -> Problem:
-    """How undecided a decoder is, by the code."""
+    """How close to 1/2 decoded probabilities are, as a function of the code."""
     rng, model = np.random.default_rng(10), VAE(**SMALL, epochs=0, dtype="float64", random_state=0)
     model.fit(rng.uniform(size=(6, 5)))
     params = Params.of(z=asarray(rng.standard_normal((6, 3))))

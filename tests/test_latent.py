@@ -233,7 +233,7 @@ def test_conditional_models_are_refused_by_name(trained):
 
 def test_likely_codes_can_decode_badly(trained):
     vae, _, _, _ = trained
-    z = vae._prior(50, 1)
+    z = vae.prior(50, 1)
     worse = likely_but_grey(vae, z)
     np.testing.assert_allclose(np.linalg.norm(worse, axis=1), np.linalg.norm(z, axis=1), rtol=1e-4)
     grey = [4 * p * (1 - p) for p in (vae.inverse_transform(z), vae.inverse_transform(worse))]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from math import prod
 
+from numpy.typing import DTypeLike
+
 from scratchnet.backend import Array, Rng, get_xp
 from scratchnet.nn.initializers import Initializer, zeros
 from scratchnet.validation import check_dtype
@@ -59,7 +61,7 @@ class Params:
             raise ValueError(f"parameter {name!r} is declared twice; a layer object may appear only once in a model")
         self._declared[name] = shape, init
 
-    def allocate(self, rng: Rng, dtype: str = "float32") -> None:
+    def allocate(self, rng: Rng, dtype: DTypeLike = "float32") -> None:
         """Make ``theta`` and ``grad`` on the backend of ``rng`` and draw the initial values from ``rng.host``.
 
         Raises
@@ -68,13 +70,18 @@ class Params:
             If ``dtype`` is neither "float32" nor "float64".
         """
         dtype = check_dtype(dtype)
-        size, xp = sum(prod(shape) for shape, _ in self._declared.values()), rng.xp
-        self.theta, self.grad = xp.zeros(size, dtype=dtype), xp.zeros(size, dtype=dtype)
-        start = 0
+        self.share(rng.xp.zeros(sum(prod(shape) for shape, _ in self._declared.values()), dtype=dtype))
         for name, (shape, init) in self._declared.items():
+            self.views[name][0][...] = rng.xp.asarray(init(rng.host, shape), dtype=dtype)
+
+    def share(self, theta: Array) -> None:
+        """Use ``theta`` (n,), which holds the declared parameters in their order, as it is: what trains it elsewhere is
+        seen here. ``grad`` is new."""
+        self.theta, self.grad = theta, get_xp(theta).zeros_like(theta)
+        start = 0
+        for name, (shape, _) in self._declared.items():
             s = self.slices[name] = slice(start, start := start + prod(shape))
             self.views[name] = self.theta[s].reshape(shape), self.grad[s].reshape(shape)
-            self.views[name][0][...] = xp.asarray(init(rng.host, shape), dtype=dtype)
 
     @classmethod
     def of(cls, **arrays: Array) -> Params:
