@@ -78,6 +78,7 @@ class Estimator:
     feature_names_in_: np.ndarray
     _estimator_type: str | None = None  # "clusterer", "classifier" or None; read by scikit-learn's tools
     _requires_y: ClassVar[bool] = False
+    _learned: tuple[str, ...] = ()  # names of what the latest fit has set
     _usable: bool = False  # whether what was learned so far makes a fitted estimator; set while learning
 
     # -- parameters ---------------------------------------------------------------------------------------------------
@@ -183,9 +184,10 @@ class Estimator:
         """Take over what ``fresh`` has learned, in place of what was there. Parameters stay as they are: they may have
         been set for the next fit."""
         parameters = self._param_names()
-        for name in [n for n in self.__dict__ if n not in parameters and (n.startswith("_") or n.endswith("_"))]:
+        learned = {name: value for name, value in fresh.__dict__.items() if name not in parameters}
+        for name in [name for name in self.__dict__ if name.endswith("_") or name in self._learned]:
             del self.__dict__[name]
-        self.__dict__.update({name: value for name, value in fresh.__dict__.items() if name not in parameters})
+        self.__dict__.update(learned, _learned=tuple(learned))  # others may keep attributes here: scikit-learn does
         return self
 
     def _adopt(self, fresh: Self, states: Generator[AnyState]) -> Iterator[AnyState]:
