@@ -192,7 +192,7 @@ class KMeans(TransformerMixin, Estimator):
             for run in range(self.n_init if start is None else 1):
                 first = start
                 if first is None:
-                    first = _STARTS[self.init](rows, self.n_clusters, host, geometry)
+                    first = _STARTS[str(self.init)](rows, self.n_clusters, host, geometry)
                 for state in self._run(lloyd, geometry.to_local(first)):
                     centers = geometry.to_data(state.centers).astype(first.dtype)
                     state = replace(state, run=run, centers=centers, seconds=time.perf_counter() - began)
@@ -263,10 +263,10 @@ class KMeans(TransformerMixin, Estimator):
 
     def score(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> float:
         """-J on X: higher is better."""
-        X = self._check(X)
-        return -_assign(cut(X, _check_weight(sample_weight, X)), self.cluster_centers_, self.metric)[1]
+        x = self._check(X)
+        return -_assign(cut(x, _check_weight(sample_weight, x)), self.cluster_centers_, self.metric)[1]
 
-    def _prepare(self, X: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Rows, Lloyd, Array | None]:
+    def _prepare(self, X: Any, sample_weight: Any) -> tuple[Rows, Lloyd, Array | None]:
         """Everything checked: the data on the backend, their descent, starting centres or None."""
         X, weight, start = self._check_data(X, sample_weight)
         rows = cut(X, weight, self.n_clusters)
@@ -278,7 +278,7 @@ class KMeans(TransformerMixin, Estimator):
         check_not_lost(X, descent.total / descent.total_weight, X.dtype)
         return rows, descent, start
 
-    def _check_data(self, X: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Array, Array | None, Array | None]:
+    def _check_data(self, X: Any, sample_weight: Any) -> tuple[Array, Array | None, Array | None]:
         k = check_integer(self.n_clusters, "n_clusters")
         check_integer(self.n_init, "n_init")
         check_integer(self.max_iter, "max_iter")
@@ -299,7 +299,7 @@ class KMeans(TransformerMixin, Estimator):
         return X, weight, start
 
 
-def _check_weight(sample_weight: ArrayLike | None, X: Array) -> Array | None:
+def _check_weight(sample_weight: Any, X: Array) -> Array | None:
     """``sample_weight`` (n,) in X's type, or None."""
     if sample_weight is None:
         return None

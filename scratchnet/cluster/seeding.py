@@ -66,10 +66,12 @@ def draw(
 
 def left(block: Block, kept: Left, history: list[Draw], geometry: Euclidean) -> Array:
     """(m, n_draws): w D^2 of every row if the centres so far and one of the rows drawn last were all."""
-    done, found = (0, None) if kept is None or len(history) == 1 else kept
+    done, found = (
+        kept if kept is not None and len(history) > 1 else (1, weighted_costs(block, history[0].rows, geometry))
+    )
     for i in range(done, len(history)):
         costs = weighted_costs(block, history[i].rows, geometry)
-        found = costs if i == 0 else get_xp(costs).minimum(costs, found[:, history[i - 1].best, None])
+        found = get_xp(costs).minimum(costs, found[:, history[i - 1].best, None])
     return found
 
 

@@ -78,14 +78,11 @@ def assign(
     """The block's sums and counts, which it goes on to use, and its labels; see the formula."""
     x, w, _ = block
     (n, d), k = x.shape, len(centers)
-    labels, known = kept if kept is not None else (None, None)
+    labels, known = kept if kept is not None else (np.zeros(n, dtype=np.intp), None)
+    before = labels.copy() if known is not None else None
     if known is None:
-        labels, known = np.zeros(n, dtype=np.intp), Known.nothing(x, k, bounded=d >= 32 and k <= 4 * d)
-        before = None
-    else:
-        before = labels.copy()
-    search = _Search(x, labels, known, centers, geometry, path)
-    search.run(first=before is None)
+        known = Known.nothing(x, k, bounded=d >= 32 and k <= 4 * d)
+    _Search(x, labels, known, centers, geometry, path).run(first=before is None)
     moved = np.arange(n) if before is None else np.flatnonzero(labels != before)
     if len(moved):
         _add(moved, labels[moved], None if before is None else before[moved], x, w, known, geometry, units)
