@@ -19,7 +19,6 @@ import pytest
 import scratchnet as sn
 from scratchnet.backend import asarray, backend_module, raw_kernel, runs_kernels, to_numpy
 from scratchnet.cluster import KMeans
-from scratchnet.cluster.lloyd import assign_and_add
 from scratchnet.kernels import cuda as kernels
 from scratchnet.kernels.cuda import tsne
 from scratchnet.manifold import TSNE
@@ -263,18 +262,6 @@ def test_perplexity_search(device, n, perplexity, dtype):
 
 
 # -- k-means -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("n", "k", "d"), [(1, 1, 1), (2, 3, 2), (31, 7, 255), (33, 40, 3), (100, 2, 300)])
-def test_kmeans_assignment(device, n, k, d, dtype):
-    rng = np.random.default_rng(n)
-    args = [rng.integers(0, 5, (n, k)), rng.standard_normal((n, d)), rng.random(n)]  # integers: many ties
-    args = [a.astype(dtype) for a in args] + [rng.random((k, d)), rng.random(k)]  # sums and counts are added to
-    expected, got = both(assign_and_add, args)
-    assert got[0].dtype == "int64"
-    np.testing.assert_array_equal(got[0], expected[0])
-    for a, b in zip(expected[-2:], got[-2:], strict=True):
-        np.testing.assert_allclose(b, a, atol={"float32": 1e-5, "float64": 1e-12}[dtype])
 
 
 def test_kmeans_by_kernels_is_the_plain_one(device):
