@@ -6,12 +6,12 @@ that data on disk are never in memory as a whole.
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from scratchnet.backend import Array, get_xp
-from scratchnet.rows import Rows
+from scratchnet.rows import Rows, rows_per_block
 
 __all__ = ["Cosine", "Euclidean", "Manhattan", "squares"]
 
@@ -163,5 +163,11 @@ def squares(x: Array) -> Array:
 
 def _moments(block: tuple[Array, ...], kept: object) -> tuple[tuple[Array, ...], object]:
     """Of a block: the weighted sums of x (d,) and of |x|^2, and the weights' sum."""
-    x, w = block[:2]
-    return tuple(a.astype(np.float64) for a in (w @ x, w @ squares(x), w.sum())), kept
+    x, w, size = *block[:2], rows_per_block(block[0])
+    xp = get_xp(x)
+    columns: Any = 0.0
+    total: Any = 0.0
+    for i in range(0, len(x), size):
+        some, weight = xp.ascontiguousarray(x[i : i + size]), w[i : i + size]
+        columns, total = columns + (weight @ some).astype(np.float64), total + weight @ squares(some)
+    return (columns, total, w.sum(dtype=np.float64)), kept
