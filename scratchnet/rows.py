@@ -20,6 +20,7 @@ for the same cores are many times slower than either alone.
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 import threading
@@ -195,7 +196,7 @@ def scratch(name: Hashable, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 
     New pages of memory cost more than most arithmetic on them.
     """
-    size, dtype = int(np.prod(shape)), np.dtype(dtype)
+    size, dtype = math.prod(shape), np.dtype(dtype)
     flat = workspace((name, dtype), lambda: [np.empty(size, dtype)])
     if flat[0].size < size:
         flat[0] = np.empty(size, dtype)
