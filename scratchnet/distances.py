@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from math import log10
 from typing import Any
 
@@ -111,7 +112,14 @@ class DistancesTo:
             X /= xp.where(lengths > 0, lengths, 1)
         return X
 
-    def between(self, rows: Array, columns: slice) -> Array:
+    def part(self, columns: slice) -> DistancesTo:
+        """Distances to these rows of Y alone, in views; with "precomputed" rows must be cut likewise."""
+        part = copy(self)
+        part.points = self.points[:0] if self.metric == "precomputed" else self.points[columns]
+        part.size = self.size[columns]
+        return part
+
+    def between(self, rows: Array, columns: slice = slice(None)) -> Array:
         """d^2 (n, columns) from prepared ``rows`` to the rows ``columns`` of Y."""
         xp = get_xp(rows)
         if self.metric == "precomputed":

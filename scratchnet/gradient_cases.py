@@ -26,7 +26,7 @@ from scratchnet.autoencoders import (
 from scratchnet.autoencoders.latent.walks import greyness, greyness_grad
 from scratchnet.autoencoders.model import weighted_sum
 from scratchnet.backend import Array, Rng, asarray
-from scratchnet.manifold.sne import Gaussian, Kernel, Student, kl_divergence, kl_gradient
+from scratchnet.manifold.sne import GaussianSimilarity, Similarity, StudentSimilarity, kl_divergence, kl_gradient
 from scratchnet.nn import (
     Dense,
     GaussianSample,
@@ -265,13 +265,13 @@ def _greyness() -> Problem:
 
 def _embeddings() -> Iterator[Case]:
     for k in (1, 2, 3):
-        yield Case(f"SNE in {k}-D", lambda k=k: _embedding(k, Gaussian(), by_row=True))  # type: ignore[misc]
-        yield Case(f"SymmetricSNE in {k}-D", lambda k=k: _embedding(k, Gaussian()))  # type: ignore[misc]
+        yield Case(f"SNE in {k}-D", lambda k=k: _embedding(k, GaussianSimilarity(), by_row=True))  # type: ignore[misc]
+        yield Case(f"SymmetricSNE in {k}-D", lambda k=k: _embedding(k, GaussianSimilarity()))  # type: ignore[misc]
         for dof in (1.0, 2.0, 0.5):
-            yield Case(f"TSNE in {k}-D, dof {dof:g}", lambda k=k, dof=dof: _embedding(k, Student(dof)))  # type: ignore[misc]
+            yield Case(f"TSNE in {k}-D, dof {dof:g}", lambda k=k, dof=dof: _embedding(k, StudentSimilarity(dof)))  # type: ignore[misc]
 
 
-def _embedding(k: int, kernel: Kernel, by_row: bool = False) -> Problem:
+def _embedding(k: int, similarity: Similarity, by_row: bool = False) -> Problem:
     """KL(P || Q) as a function of the embedding Y (10, k), for some P with a zero diagonal."""
     rng = np.random.default_rng(8)
     P = rng.uniform(size=(10, 10))
@@ -280,8 +280,8 @@ def _embedding(k: int, kernel: Kernel, by_row: bool = False) -> Problem:
     affinities = asarray(P)
     params = Params.of(Y=asarray(rng.standard_normal((10, k))))
     Y, dY = params.views["Y"]
-    dY[...] = kl_gradient(Y, affinities, kernel, by_row)
-    return lambda: kl_divergence(Y, affinities, kernel, by_row), params
+    dY[...] = kl_gradient(Y, affinities, similarity, by_row)
+    return lambda: kl_divergence(Y, affinities, similarity, by_row), params
 
 
 def _away_from_zero(a: np.ndarray) -> np.ndarray:

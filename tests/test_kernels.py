@@ -19,9 +19,9 @@ from scratchnet.cluster import KMeans
 from scratchnet.kernels import cuda as kernels
 from scratchnet.kernels.cuda import tsne
 from scratchnet.manifold import TSNE
-from scratchnet.manifold.affinities import calibrate
-from scratchnet.manifold.packed import PackedObjective
-from scratchnet.manifold.sne import DenseObjective, Student
+from scratchnet.manifold.affinities import SearchLimits, calibrate
+from scratchnet.manifold.sne import StudentSimilarity, kl_divergence, kl_forces, kl_gradient
+from scratchnet.manifold.tsne_on_gpu import PackedObjective
 from scratchnet.nn import bce_with_logits_grad, bce_with_logits_rows
 from scratchnet.nn.activations import relu_grad
 from scratchnet.testing import no_host_sync, strict
@@ -61,25 +61,27 @@ def packed(P, dof, dtype):
 def test_tsne_equals_the_dense_formulas(device, n, k, dof, dtype):
     """One tile, several, and padded ones; all entries, in units of the largest."""
     Y, P = problem(n, k)
-    dense, fast, there = DenseObjective(P, Student(dof)), packed(P, dof, dtype), asarray(Y, dtype)
+    student, fast, there = StudentSimilarity(dof), packed(P, dof, dtype), asarray(Y, dtype)
     tolerance = {"float32": 1e-6, "float64": 1e-13}[dtype]
     with no_host_sync():
         found = [*fast.forces(there), fast.gradient(there, 12.0)]
         kl = fast.kl(there)
-    for a, b in zip(found, [*dense.forces(Y), dense.gradient(Y, 12.0)], strict=True):
+    expected = [*kl_forces(Y, P, student), kl_gradient(Y, P, student, exaggeration=12.0)]
+    for a, b in zip(found, expected, strict=True):
         assert a.dtype == dtype
         np.testing.assert_allclose(to_numpy(a), b, atol=tolerance * np.abs(b).max())
-    assert float(kl) == pytest.approx(float(dense.kl(Y)), rel=tolerance, abs=tolerance)
+    assert float(kl) == pytest.approx(float(kl_divergence(Y, P, student)), rel=tolerance, abs=tolerance)
 
 
 @pytest.mark.parametrize("size", [0.0, 1e-20, 1e5])
 def test_tsne_extremes(device, size, dtype):
     """All at one place, so near that squares underflow, far apart."""
     Y, P = problem(130, 2)
-    objective, dense = packed(P, 1.0, dtype), DenseObjective(P, Student())
-    gradient, exact = to_numpy(objective.gradient(asarray(Y * size, dtype))), dense.gradient(Y * size)
+    objective, student = packed(P, 1.0, dtype), StudentSimilarity()
+    gradient, exact = to_numpy(objective.gradient(asarray(Y * size, dtype))), kl_gradient(Y * size, P, student)
     np.testing.assert_allclose(gradient, exact, atol=1e-5 * np.abs(exact).max())
-    assert float(objective.kl(asarray(Y * size, dtype))) == pytest.approx(float(dense.kl(Y * size)), rel=1e-5)
+    exact = float(kl_divergence(Y * size, P, student))
+    assert float(objective.kl(asarray(Y * size, dtype))) == pytest.approx(exact, rel=1e-5)
 
 
 def test_tsne_takes_half_of_p_and_asks_for_it_once(device):
@@ -140,7 +142,7 @@ def test_packing_keeps_every_entry_and_reads_it_in_order():
 
 @pytest.mark.parametrize("k", [2, 4])
 def test_an_embedding_by_kernels_is_the_plain_one(device, k):
-    """Thirty iterations, affinities included; above three dimensions the dense formulas take over."""
+    """Thirty iterations, affinities included; above three dimensions the formulas of tiles take over."""
     X = np.random.default_rng(0).standard_normal((150, 10))
     model = TSNE(k, perplexity=20, max_iter=30, init="random", random_state=0)
     ours = model.fit(X)
@@ -157,8 +159,8 @@ def test_perplexity_search(device, n, perplexity, dtype):
     rng = np.random.default_rng(n)
     d = rng.random((4, n)) ** 2
     d[1, : n // 2], d[2, 0], d[3] = d[1, 0], 1e6, 1.0
-    expected = calibrate(d, perplexity, n - 1, dtype)
-    found = calibrate(asarray(d), perplexity, n - 1, dtype)
+    expected = calibrate(d, perplexity, n - 1, dtype, SearchLimits())
+    found = calibrate(asarray(d), perplexity, n - 1, dtype, SearchLimits())
     for a, b in zip(found, expected, strict=True):
         assert a.dtype == "float64"
         np.testing.assert_allclose(to_numpy(a), b, rtol={"float32": 1e-4, "float64": 1e-9}[dtype], atol=1e-6)
