@@ -2,13 +2,13 @@
 
     SCRATCHNET_DATA=path python benchmarks/iwae.py [--epochs 4] [--k 1 50] [--seconds 240 --keep folder]
 
-Two tanh layers of 200 units to 50 latents, Adam, fresh coins for every pixel and epoch. k = 1 is trained on the ELBO,
-its KL in closed form (the VAE), k > 1 on the importance-weighted bound. Both see the same images in the same order, the
-same coins, the same number of updates. They are measured alike, on test images that neither saw, binarised once:
-importance bounds -log 1/K sum w with K = --draws, nats per image, lower is better.
+Two tanh layers of 200 units to 50 latents, Adam, a fresh Bernoulli draw for every pixel and epoch. k = 1 is trained on
+the ELBO with its KL in closed form (the VAE), k > 1 on the importance-weighted bound. Both get the same images in the
+same order, the same draws and the same number of updates. They are evaluated in the same way, on held-out test images,
+binarised once: importance bounds -log 1/K sum w with K = --draws, nats per image, lower is better.
 
 Burda, Grosse and Salakhutdinov 2016 (table 1, one stochastic layer, K = 5000, 3280 epochs with a falling rate): VAE
-86.76, IWAE-5 85.54, IWAE-50 84.78. With --keep a run that was stopped (--seconds) goes on where it was.
+86.76, IWAE-5 85.54, IWAE-50 84.78. With --keep a run that was stopped (--seconds) resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ SEED = 0
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--images", type=int, default=60000, help="the first so many training images")
-    parser.add_argument("--batch", type=int, default=20, help="Burda's")
+    parser.add_argument("--images", type=int, default=60000, help="number of training images, from the first")
+    parser.add_argument("--batch", type=int, default=20, help="batch size; the default is Burda's")
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--k", type=int, nargs="+", default=[1, 50])
-    parser.add_argument("--test", type=int, default=1000, help="test images measured")
+    parser.add_argument("--test", type=int, default=1000, help="number of test images")
     parser.add_argument("--draws", type=int, default=1000, help="K of the importance bound")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop training after so long")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop training after that many seconds")
     parser.add_argument("--keep", type=Path, help="folder for the state of the runs")
     args = parser.parse_args()
     X = load_mnist("train", size="full")[0][: args.images]
@@ -50,7 +50,7 @@ def main() -> None:
     runs = [Run(k, X, args) for k in args.k]
     done = [run.train(end) for run in runs]
     if not all(done):
-        print("not done yet; run it again")
+        print("training is not finished; run it again")
         return
     print(f"\n{len(X_test)} test images after {args.epochs} epochs, nats per image")
     print(f"   k    -ELBO  -bound, K={args.draws:<5}  active  published    gap  seconds")
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 class Run:
-    """One model in training, an update at a time, and its state in a file."""
+    """One model, trained update by update, with its state in a file."""
 
     def __init__(self, k: int, X: np.ndarray, args: argparse.Namespace) -> None:
         settings = {"hidden": (200, 200), "n_latent": 50, "activation": "tanh", "binarisation": "dynamic"}
@@ -91,7 +91,7 @@ class Run:
         return {"theta": self.model.params_.theta, "m": m, "v": v}
 
     def train(self, end: float) -> bool:
-        """Until all epochs are done or the time is; whether they are done."""
+        """Train until all epochs are done or the time is up; return whether they are done."""
         start = time.monotonic()
         while self.adam.t < self.total and time.monotonic() < end:
             epoch, i = divmod(self.adam.t, self.per_epoch)
@@ -113,7 +113,7 @@ def _order(epoch: int, n: int) -> np.ndarray:
 
 
 def mean_and_error(values: np.ndarray) -> str:
-    """Mean and its standard error over test images."""
+    """The mean over test images and its standard error."""
     return f"{float(values.mean()):.2f} +- {float(values.std()) / len(values) ** 0.5:.2f}"
 
 

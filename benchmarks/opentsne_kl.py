@@ -1,10 +1,10 @@
-"""How low openTSNE ends on many digits, judged by the dense P of all pairs: what exact t-SNE on a GPU is held to.
+"""The KL divergence that openTSNE reaches on many digits, by the dense P of all pairs: what exact t-SNE must match.
 
     SCRATCHNET_DATA=... python benchmarks/opentsne_kl.py 10000 70000       # half an hour; 12 GB for 70,000
 
-Perplexity 30, 1000 iterations of which 250 exaggerated, all else as openTSNE has it, from the start that ``run.py
---case gpu-tsne`` gives both. openTSNE interpolates, and its own figure is over the nearest neighbours alone; so the KL
-divergence is computed anew here, from all n^2 affinities and all n^2 similarities. A line for each size is appended to
+Perplexity 30, 1000 iterations of which 250 are exaggerated, openTSNE's defaults otherwise, from the same start as in
+``run.py --case gpu-tsne``. openTSNE interpolates, and the KL divergence it reports counts nearest neighbours only; so
+it is recomputed here from all n^2 affinities and all n^2 similarities. One line per size is appended to
 results/opentsne-kl.jsonl.
 """
 
@@ -24,13 +24,13 @@ from scratchnet.metrics import knn_accuracy
 
 
 def kl(X: np.ndarray, Y: np.ndarray) -> float:
-    """Of the embedding Y, with float32 affinities as in TSNE."""
+    """KL(P || Q) of the embedding Y, with float32 affinities as in TSNE."""
     return float(JointObjective(affinities(X, 30.0), StudentSimilarity()).kl(Y.astype(X.dtype)))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sizes", type=int, nargs="+", help="how many digits, the training set's first")
+    parser.add_argument("sizes", type=int, nargs="+", help="numbers of digits, taken from the training set first")
     sizes = parser.parse_args().sizes
     digits, labels = gpu.digits(quick=False)
     for n in sizes:

@@ -1,14 +1,15 @@
-"""Races between scratchnet and its peers: checked to compute the same thing, timed in turns, medians and ratios.
+"""Races between scratchnet and other libraries: checked to compute the same, timed in turns; medians and ratios.
 
     python benchmarks/run.py [--case NAME ...] [--quick] [--rounds 5] [--backend numpy]
     python benchmarks/run.py --table          write the tables in README.md and docs/benchmarks.md from the results
     python benchmarks/run.py --growth         time and memory against size, with fitted exponents
-    python benchmarks/run.py --profile        where a training step of the VAE goes
-    python benchmarks/run.py --backend cupy --case gpu-tsne gpu-bandwidth ...       what only a GPU can show
+    python benchmarks/run.py --profile        where the time of a training step of the VAE goes
+    python benchmarks/run.py --backend cupy --case gpu-tsne gpu-bandwidth ...       cases for a GPU only
 
-Peers are scikit-learn, SciPy, openTSNE and PyTorch, as far as they are installed: pip install 'scratchnet[bench]'.
-The full data come from SCRATCHNET_DATA. Results are appended to benchmarks/results as JSON lines. Run it on an idle
-machine: a second program that computes makes two-threaded matrix products many times slower, and not for all alike.
+Peers are those of scikit-learn, SciPy, openTSNE and PyTorch that are installed: pip install 'scratchnet[bench]'. The
+full data come from SCRATCHNET_DATA. Results are appended to benchmarks/results as JSON lines. Run it on an idle
+machine: a second program that computes makes two-threaded matrix products many times slower, and does not slow down all
+libraries alike.
 """
 
 from __future__ import annotations
@@ -50,13 +51,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = [*CASES, *ON_GPU]
     parser.add_argument("--case", nargs="+", choices=names, default=list(CASES), metavar="NAME", help=", ".join(names))
-    parser.add_argument("--quick", action="store_true", help="small sizes, one run, nothing kept: does it work?")
+    parser.add_argument("--quick", action="store_true", help="small sizes, one run, nothing recorded: a smoke test")
     parser.add_argument("--without", nargs="+", default=[], metavar="PEER", help='leave out, e.g. "scikit-learn exact"')
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--backend", choices=("numpy", "cupy"), default="numpy")
     parser.add_argument("--table", action="store_true", help="write the tables from the results; nothing is run")
-    parser.add_argument("--growth", action="store_true", help="time and memory against size, in place of races")
-    parser.add_argument("--profile", action="store_true", help="where a training step goes, in place of races")
+    parser.add_argument("--growth", action="store_true", help="time and memory against size, instead of races")
+    parser.add_argument(
+        "--profile", action="store_true", help="where the time of a training step goes, instead of races"
+    )
     args = parser.parse_args()
     if args.table:
         table.write(RESULTS)
@@ -95,7 +98,7 @@ def main() -> None:
             _show(record)
             keep("", {**record, "rounds": args.rounds})
     if race.missing:
-        print(f"\nnot installed, so not compared with: {', '.join(sorted(race.missing))}")
+        print(f"\nnot compared, because not installed: {', '.join(sorted(race.missing))}")
 
 
 def _show(record: dict[str, Any]) -> None:

@@ -1,9 +1,9 @@
-"""VAE 784-400-20 on the full grey MNIST: test loss by epoch, beside the numbers of PyTorch's example.
+"""VAE 784-400-20 on the full grey MNIST: test loss per epoch, beside the published numbers of PyTorch's example.
 
     SCRATCHNET_DATA=path python benchmarks/vae_mnist.py [--epochs 10] [--seeds 0 1 2]
 
-Same network, loss, optimizer and batches as pytorch/examples' vae (784-400-20, Adam 1e-3, batch 128); the loss is the
-negative ELBO with one draw of z, in nats per image, on the 10,000 test images.
+The same network, loss, optimizer and batch size as pytorch/examples' vae (784-400-20, Adam 1e-3, batch 128); the loss
+is the negative ELBO with one draw of z, in nats per image, on the 10,000 test images.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main() -> None:
     args = parser.parse_args()
     (X, _), (X_test, _) = load_mnist("train", size="full"), load_mnist("test", size="full")
     print(f"scratchnet {sn.__version__}, numpy {np.__version__}, backend {sn.current_backend()}")
-    print("epoch  " + "".join(f"seed {seed:<5}" for seed in args.seeds) + "PyTorch  seconds an epoch")
+    print("epoch  " + "".join(f"seed {seed:<5}" for seed in args.seeds) + "PyTorch  seconds per epoch")
     runs = [VAE(epochs=args.epochs, random_state=seed).steps(X, validation=X_test) for seed in args.seeds]
     for states in zip(*runs, strict=True):
         epoch, losses = states[0].epoch, [state.metrics["validation_loss"] for state in states]

@@ -13,7 +13,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Generator, Iterator
-from functools import cache, wraps
+from functools import cache
 from itertools import chain
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
@@ -234,26 +234,6 @@ class Estimator:
     def _xp(self) -> Module:
         """The module of the fitted arrays (its name is stored, because modules do not pickle)."""
         return backend_module(resolve_backend(self._fitted_on))
-
-
-def all_or_nothing(method: Any) -> Any:
-    """A method of an estimator that raises leaves the estimator's attributes as they were.
-
-    Stands above what validates for ``fit``, so that a refused fit does not spoil the one before.
-    """
-
-    @wraps(method)
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        attributes: dict[str, Any] = args[0].__dict__
-        before = dict(attributes)
-        try:
-            return method(*args, **kwargs)
-        except BaseException:
-            attributes.clear()
-            attributes.update(before)
-            raise
-
-    return guarded
 
 
 class TransformerMixin(ABC):

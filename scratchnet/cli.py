@@ -1,4 +1,4 @@
-"""The command ``scratchnet``. Each command imports what it needs itself, so that ``--help`` answers at once."""
+"""The command ``scratchnet``. Imports are inside the commands, so that ``--help`` is fast."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
-from scratchnet.options import OptionError, check_out, check_out_folder, read_data, told_as, use_backend, write_out
+from scratchnet.options import OptionError, check_out, check_out_folder, named_as, read_data, use_backend, write_out
+
+__all__ = ["app", "main"]
 
 app = typer.Typer(
     name="scratchnet",
@@ -21,20 +23,22 @@ app = typer.Typer(
 
 Backend = Annotated[
     str | None,
-    typer.Option(help="numpy, cupy, or auto (CuPy where a GPU answers). Default: SCRATCHNET_BACKEND, else numpy."),
+    typer.Option(
+        help="numpy, cupy, or auto (CuPy if there is a GPU that works). Default: SCRATCHNET_BACKEND, else numpy."
+    ),
 ]
 Data = Annotated[
     Path | None, typer.Option(help="Your own .npy, .npz or .csv file. Default: the digits that come with the package.")
 ]
 Label = Annotated[
     str | None,
-    typer.Option(help="The column or array of --data that holds labels. Default: one called y, label or target."),
+    typer.Option(help="The column or array of --data with the labels. Default: the one called y, label or target."),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of every random number; the same seed gives the same result.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of all random numbers; the same seed gives the same result.")]
 
 
 def main() -> None:
-    """Run the command; what the user can mend is one line on standard error, not a traceback."""
+    """Run the command; errors that the user can fix are one line on standard error instead of a traceback."""
     from scratchnet.backend import BackendError
 
     try:
@@ -47,7 +51,7 @@ def main() -> None:
 
 
 @app.callback(invoke_without_command=True)
-def _version(version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False) -> None:
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
     if version:
         import scratchnet
 
@@ -56,20 +60,20 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Looking
+# Tour, gradient check, versions
 # ---------------------------------------------------------------------------------------------------------------------
 
 
 @app.command()
 def tour(
     out: Annotated[Path, typer.Option(help="Folder for the report and results.json.")] = Path("tour"),
-    chapter: Annotated[list[str] | None, typer.Option(help="Only this chapter; may be given several times.")] = None,
+    chapter: Annotated[list[str] | None, typer.Option(help="Only this chapter; repeat the option for several.")] = None,
     data: Data = None,
     label: Label = None,
     backend: Backend = None,
     seed: Seed = 0,
 ) -> None:
-    """The lectures' experiments, chapter by chapter: pictures and numbers in one HTML report."""
+    """Run the lectures' experiments, chapter by chapter, and write one HTML report of pictures and numbers."""
     from scratchnet.tour import CHAPTERS, run_tour
     from scratchnet.tour.data import LEAST_ROWS
     from scratchnet.validation import check_choice
@@ -77,7 +81,7 @@ def tour(
     use_backend(backend)
     check_out_folder(out)
     for name in chapter or ():
-        with told_as(chapter="--chapter"):
+        with named_as(chapter="--chapter"):
             check_choice(name, "chapter", CHAPTERS)
     own = None if data is None and label is None else read_data(data, label, at_least=LEAST_ROWS)
     run_tour(out, chapters=chapter, seed=seed, data=own)
@@ -86,10 +90,12 @@ def tour(
 @app.command()
 def check(
     only: Annotated[str | None, typer.Option(help="Only cases whose name contains this.")] = None,
-    per_entry: Annotated[bool, typer.Option(help="Check every single entry: shows where in a matrix.")] = False,
+    per_entry: Annotated[
+        bool, typer.Option(help="Check every entry of every array, which shows where in a matrix the error is.")
+    ] = False,
     backend: Backend = None,
 ) -> None:
-    """Check every hand-written gradient against differences of its loss; exit 1 if one is wrong."""
+    """Check every hand-written gradient against finite differences of its loss; exit with 1 if one is wrong."""
     from scratchnet.gradient_cases import cases
     from scratchnet.nn.gradcheck import TOLERANCE
 
@@ -99,7 +105,7 @@ def check(
         raise OptionError(f"--only {only!r} matches none of {[case.name for case in cases()]}")
     wrong, worst, n_rows = [], 0.0, 0
     width = max(len(case.name) for case in chosen) + 2
-    print(f"{'what':<{width}}{'gradient by':<16}{'numeric':>14}  {'backward':>14}  {'error':>8}")
+    print(f"{'what':<{width}}{'with respect to':<16}{'numeric':>14}  {'backward':>14}  {'error':>8}")
     for case in chosen:
         report = case.check(per_entry=per_entry)
         for name, numeric, analytic, error in report.rows:
@@ -120,7 +126,7 @@ def check(
 
 @app.command()
 def info(backend: Backend = None) -> None:
-    """Versions, backend, BLAS, threads, GPU: what to say in a bug report."""
+    """Print versions, backend, BLAS, threads and GPU, for a bug report."""
     import platform
     from importlib.metadata import version
 
@@ -169,18 +175,20 @@ def _dotted(version: int) -> str:
 @app.command()
 def train(
     model: Annotated[str, typer.Option(help="autoencoder, vae, or conditional (needs labels in the data).")] = "vae",
-    out: Annotated[Path, typer.Option(help="Where the trained model goes.")] = Path("model.safetensors"),
+    out: Annotated[Path, typer.Option(help="File for the trained model.")] = Path("model.safetensors"),
     data: Data = None,
     label: Label = None,
-    hidden: Annotated[str, typer.Option(help="Widths between input and code, comma-separated.")] = "400",
+    hidden: Annotated[
+        str, typer.Option(help="Widths of the layers between input and code, separated by commas.")
+    ] = "400",
     latent: Annotated[int, typer.Option(min=1, help="Width of the code.")] = 20,
     likelihood: Annotated[str, typer.Option(help="bernoulli (data in [0, 1]) or gaussian.")] = "bernoulli",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the data.")] = 20,
-    validation: Annotated[float, typer.Option(help="Share of the rows held out to validate.")] = 0.1,
+    validation: Annotated[float, typer.Option(help="Share of the rows held out for validation.")] = 0.1,
     backend: Backend = None,
     seed: Seed = 0,
 ) -> None:
-    """Train an autoencoder, print its history, keep it as a safetensors file."""
+    """Train an autoencoder, print its history, save it as a safetensors file."""
     import warnings
 
     from scratchnet.autoencoders import VAE, Autoencoder, ConditionalVAE
@@ -188,11 +196,11 @@ def train(
 
     use_backend(backend)
     models = {"autoencoder": Autoencoder, "vae": VAE, "conditional": ConditionalVAE}
-    with told_as(model="--model"):
+    with named_as(model="--model"):
         chosen = models[check_choice(model, "model", models)]
     widths = [width.strip() for width in hidden.split(",")] if hidden else []
     if not all(width.isdecimal() for width in widths):
-        raise OptionError(f"--hidden {hidden!r} must be widths with commas between, such as 400 or 500,300")
+        raise OptionError(f"--hidden {hidden!r} must be widths separated by commas, such as 400 or 500,300")
     check_out(out)
     X, y = read_data(data, label)
     if y is None and model == "conditional":
@@ -206,14 +214,14 @@ def train(
         random_state=seed,
         verbose=1,
     )
-    with warnings.catch_warnings(record=True) as noted:
+    with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always", UserWarning)
-        with told_as(
+        with named_as(
             hidden="--hidden", n_latent="--latent", likelihood="--likelihood", validation_fraction="--validation"
         ):
             estimator.fit(X, y)
     print(estimator.history_)
-    for warning in noted:
+    for warning in raised:
         print(f"scratchnet: {warning.message}", file=sys.stderr)
     print(f"saved to {estimator.save(out)}; load it with {type(estimator).__name__}.load({str(out)!r})")
 
@@ -226,28 +234,28 @@ def embed(
     ),
     data: Data = None,
     label: Label = None,
-    rows: Annotated[int, typer.Option(min=2, help="Use only the first so many rows.")] = 2000,
-    perplexity: Annotated[float, typer.Option(help="t-SNE: effective number of neighbours.")] = 30.0,
+    rows: Annotated[int, typer.Option(min=2, help="Number of rows to use, from the beginning of the data.")] = 2000,
+    perplexity: Annotated[float, typer.Option(help="Effective number of neighbours of a point, for t-SNE.")] = 30.0,
     backend: Backend = None,
     seed: Seed = 0,
 ) -> None:
-    """Map data to two dimensions: a scatter picture, or the coordinates."""
+    """Embed data in two dimensions: write a scatter plot, or the coordinates."""
     from scratchnet.decomposition import PCA
     from scratchnet.manifold import TSNE
     from scratchnet.validation import check_choice
 
     use_backend(backend)
-    with told_as(method="--method"):
+    with named_as(method="--method"):
         tsne = check_choice(method, "method", ("tsne", "pca")) == "tsne"
     check_out(out, ".png", ".svg", ".pdf", ".csv", ".npy")
     X, y = read_data(data, label, at_least=2)
     if len(X) > rows:
-        print(f"the first {rows} of {len(X)} rows; --rows takes more")
+        print(f"using the first {rows} of {len(X)} rows; --rows sets their number")
     X, y = X[:rows], None if y is None else y[:rows]
     if not tsne and X.shape[1] < 2:
-        raise OptionError(f"--method pca makes two dimensions of more, and {data} has one column")
+        raise OptionError(f"--method pca needs two columns or more, and {data} has one")
     estimator = TSNE(perplexity=perplexity, random_state=seed, verbose=1) if tsne else PCA(n_components=2)
-    with told_as(perplexity="--perplexity"):
+    with named_as(perplexity="--perplexity"):
         Y = estimator.fit_transform(X)
     write_out(out, Y, y)
 
@@ -255,16 +263,18 @@ def embed(
 @app.command()
 def cluster(
     clusters: Annotated[int, typer.Option(min=1, help="Number of clusters.")] = 10,
-    out: Annotated[Path, typer.Option(help="Labels, one a row (.csv or .npy).")] = Path("labels.csv"),
+    out: Annotated[Path, typer.Option(help="File for the cluster labels, one per row (.csv or .npy).")] = Path(
+        "labels.csv"
+    ),
     data: Data = None,
     label: Label = None,
-    starts: Annotated[int, typer.Option(min=1, help="Independent starts; the best is kept.")] = 10,
+    starts: Annotated[int, typer.Option(min=1, help="Number of independent starts, of which the best is kept.")] = 10,
     backend: Backend = None,
     seed: Seed = 0,
 ) -> None:
-    """k-means: a label for every row, and scores where the data has labels of its own.
+    """Cluster the rows with k-means; if the data has labels, compare them with the clusters.
 
-    Columns count as they are: bring those of different units to one scale first.
+    Columns are not rescaled: bring columns of different units to one scale first.
     """
     from scratchnet.cluster import KMeans
     from scratchnet.metrics import clustering_accuracy, normalized_mutual_info
@@ -272,7 +282,7 @@ def cluster(
     use_backend(backend)
     check_out(out, ".csv", ".npy")
     X, y = read_data(data, label)
-    with told_as(n_clusters="--clusters"):
+    with named_as(n_clusters="--clusters"):
         kmeans = KMeans(clusters, n_init=starts, random_state=seed).fit(X)
     print(f"{len(X)} rows in {clusters} clusters, inertia {kmeans.inertia_:.6g}, {kmeans.n_iter_} rounds")
     if y is not None:

@@ -1,4 +1,4 @@
-"""The command, as a user runs it: a process of its own, its output read."""
+"""The command as a user runs it: in a process of its own, judged by its output."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_check_passes():
     ],
 )
 def test_one_flipped_sign_exits_1_and_names_the_culprit(module, before, after, culprit):
-    """The function is compiled anew from its own source with one sign flipped, then the command runs."""
+    """The function is recompiled from its own source with one sign flipped, then the command runs."""
     name, _, function = module.partition(".")
     owner, _, function = f"module.{function}".rpartition(".")
     code = f"""
@@ -101,7 +101,7 @@ def test_info_says_what_a_bug_report_needs():
         assert line in text
 
 
-def test_what_the_user_can_mend_is_one_line_and_no_traceback(tmp_path):
+def test_an_error_that_the_user_can_fix_is_one_line_and_no_traceback(tmp_path):
     result = scratchnet("cluster", "--data", tmp_path / "nothing.csv")
     assert result.returncode == 2
     assert result.stderr.startswith("scratchnet: --data: there is no file")
@@ -172,7 +172,7 @@ def test_a_label_by_any_name(table, tmp_path, command):
 
 def test_embed_says_when_it_leaves_rows_out(table, tmp_path):
     result = scratchnet("embed", "--method", "pca", "--rows", 50, "--data", table, "--out", tmp_path / "e.npy")
-    assert "the first 50 of 60 rows; --rows takes more" in result.stdout
+    assert "using the first 50 of 60 rows; --rows sets their number" in result.stdout
     assert np.load(tmp_path / "e.npy").shape == (50, 2)
 
 
@@ -202,14 +202,14 @@ def test_train(table, tmp_path, model):
     assert getattr(zoo, name).load(out).hidden == (8, 4)
 
 
-# -- options with values that cannot be used: told by their own names, before any work, exit code 2 --------------------
+# -- options with invalid values: named in the error, before any work, exit code 2 -------------------------------------
 
 COMMANDS = sorted(command.callback.__name__ for command in app.registered_commands)
 BAD_OPTIONS = [  # on points.csv, unless they name other --data; a command with ! has none
     ("train --model gan", r"--model='gan' is unknown; choose one of \['autoencoder', 'vae', 'conditional'\]"),
     ("train --model conditional --data nameless.csv", "--model conditional needs labels, and nameless.csv has none"),
-    ("train --hidden abc", r"--hidden 'abc' must be widths with commas between"),
-    ("train --hidden 4,,3", r"--hidden '4,,3' must be widths with commas between"),
+    ("train --hidden abc", r"--hidden 'abc' must be widths separated by commas"),
+    ("train --hidden 4,,3", r"--hidden '4,,3' must be widths separated by commas"),
     ("train --hidden 4,0", r"--hidden\[1\]=0 must be at least 1"),
     ("train --latent 0", "'--latent'"),
     ("train --likelihood poisson", r"--likelihood='poisson' is unknown; choose one of"),
@@ -224,8 +224,8 @@ BAD_OPTIONS = [  # on points.csv, unless they name other --data; a command with 
     ("train --out .", r"--out \. is a folder; name a file in it"),
     ("train --data one.npz --label colour", "--label='colour': one.npz has no column or array of that name"),
     ("embed --method umap", "--method='umap' is unknown"),
-    ("embed --method pca --data narrow.csv", "--method pca makes two dimensions of more, and narrow.csv has one"),
-    ("embed --data one.npz", "--data: one.npz has 1 row, and at least 2 are needed"),
+    ("embed --method pca --data narrow.csv", "--method pca needs two columns or more, and narrow.csv has one"),
+    ("embed --data one.npz", "--data: one.npz has 1 row, but at least 2 are needed"),
     ("embed --out e.xls", r"--out e.xls: the ending must be one of \.png, \.svg, \.pdf, \.csv, \.npy"),
     ("embed --out nowhere/e.png", "--out nowhere/e.png: the folder nowhere does not exist"),
     ("embed --rows 1", "'--rows'"),
@@ -241,7 +241,7 @@ BAD_OPTIONS = [  # on points.csv, unless they name other --data; a command with 
     ("cluster --data nothing.csv", "--data: there is no file nothing.csv"),
     ("cluster --data text.csv", r"--data: text.csv, line 2, column 1 \('a'\): 'x' is not a number"),
     ("tour --chapter gan", r"--chapter='gan' is unknown; choose one of \['clustering'"),
-    ("tour --data points.csv", "--data: points.csv has 60 rows, and at least 100 are needed"),
+    ("tour --data points.csv", "--data: points.csv has 60 rows, but at least 100 are needed"),
     ("tour --label kind", "--label='kind': points.csv has no column or array of that name"),
     ("tour --out points.csv/report", "--out points.csv/report: .*points.csv is a file; name a folder"),
     ("tour --seed -1", "'--seed'"),
@@ -274,7 +274,7 @@ def test_bad_options(line, message, table, tmp_path, monkeypatch, capsys):
 
 
 def test_every_option_has_a_bad_value_that_is_tested():
-    """Save the two flags, which have none."""
+    """Except for the flag, which has none."""
     tested = {(line.split()[0].rstrip("!"), option) for line, _ in BAD_OPTIONS for option in line.split()[1::2]}
     there = {
         (command.callback.__name__, f"--{name.replace('_', '-')}")

@@ -10,6 +10,7 @@ import pytest
 from scratchnet.datasets.idx import parse_idx, read_idx
 
 TWO_BY_THREE = bytes([0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 255])
+PACKED = gzip.compress(TWO_BY_THREE, mtime=0)  # no time stamp: the names of the tests are the same in every process
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzipped"])
@@ -47,20 +48,20 @@ def test_an_empty_set_has_its_shape():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "no IDX file: it has 0 bytes"),
-        (b"\0\0\x08", "no IDX file: it has 3 bytes"),
+        (b"", "not an IDX file: it has 0 bytes, and"),
+        (b"\0\0\x08", "not an IDX file: it has 3 bytes, and"),
         (b"PK\3\4" + bytes(20), "starts with the bytes 50 4b 03 04, not with 00 00"),
         (b"\0\1\x08\1" + bytes(8), "starts with the bytes 00 01 08 01"),
         (b"\0\0\x0a\1" + bytes(8), "unknown IDX type 0a .*known types are 08, 09, 0b, 0c, 0d, 0e"),
-        (b"\0\0\x08\0\1", "announces no dimensions"),
-        (b"\0\0\x08\2\0\0\0\2", "announces 2 dimensions, but ends before it lists them"),
+        (b"\0\0\x08\0\1", "its header says no dimensions"),
+        (b"\0\0\x08\2\0\0\0\2", "its header says 2 dimensions, but ends before their sizes"),
         (TWO_BY_THREE[:-1], r"truncated: shape \(2, 3\) needs 6 bytes after the header, it has 5"),
         (TWO_BY_THREE + b"\0\0", r"2 bytes too many after the 6 that shape \(2, 3\) needs"),
         (bytes([0, 0, 14, 3] + [255] * 12), r"truncated: shape \(4294967295, 4294967295, 4294967295\)"),
-        (gzip.compress(TWO_BY_THREE)[:-9], "damaged gzip file .*fetch it again"),
-        (gzip.compress(TWO_BY_THREE) + b"x", "damaged gzip file"),
+        (PACKED[:-9], "damaged gzip file .*download it again"),
+        (PACKED + b"x", "damaged gzip file"),
         (b"\x1f\x8b" + bytes(30), "damaged gzip file"),
-        (gzip.compress(TWO_BY_THREE)[:12] + b"\xff\xff" + gzip.compress(TWO_BY_THREE)[14:], "damaged gzip file"),
+        (PACKED[:12] + b"\xff\xff" + PACKED[14:], "damaged gzip file"),
     ],
 )
 def test_each_damage_has_its_message_and_the_name(tmp_path, data, message):

@@ -149,7 +149,7 @@ def test_damaged_numpy_files(tmp_path, name, damage):
     np.save(path, X) if name == "a.npy" else np.savez(path, X=X)
     content = path.read_bytes()
     path.write_bytes({"empty": b"", "text": b"1,2\n3,4\n", "truncated": content[:-30], "pickle": b"\x80\x04N."}[damage])
-    assert refused(path).startswith("FILE is a damaged NumPy file, or none at all (")
+    assert refused(path).startswith("FILE is damaged, or not a NumPy file (")
 
 
 def test_damage_inside_an_npz(tmp_path):
@@ -158,7 +158,7 @@ def test_damage_inside_an_npz(tmp_path):
     content = bytearray(path.read_bytes())
     content[4000] ^= 0xFF
     path.write_bytes(content)
-    assert refused(path).startswith("FILE is a damaged NumPy file, or none at all (Bad CRC")
+    assert refused(path).startswith("FILE is damaged, or not a NumPy file (Bad CRC")
 
 
 def test_an_npy_under_the_name_npz_is_read_for_what_it_is(tmp_path):
@@ -321,7 +321,7 @@ def test_a_coordinate_may_be_chosen_as_the_label(write):
         ("a,b\n1,inf\n", "FILE contains inf"),
         (
             "y,label,a\n1,2,3\n",
-            "FILE has 'y', 'label', each of which could be the label; choose one by label= or --label",
+            "FILE has 'y', 'label', each of which could be the label; choose one with label= or --label",
         ),
         ("label\n1\n2\n", "0 feature(s) (shape=(2, 0))"),
         ("a,b\n1,2\n3,\xe9\n".encode("latin-1"), "FILE is not UTF-8 text"),

@@ -240,7 +240,7 @@ def test_image_grid_labels():
 
 
 def test_image_grid_says_what_does_not_fit():
-    with pytest.raises(ValueError, match="5 features, which are no image"):
+    with pytest.raises(ValueError, match="5 features, which is not an image"):
         plots.image_grid(np.zeros((2, 5)))
     with pytest.raises(ValueError, match="give"):
         plots.image_grid(np.zeros(4))
@@ -253,18 +253,18 @@ def test_reconstructions_are_rows(xp, rng):
     assert canvas.shape[:2] == (3 * 4 - 1, 4 * 4 - 1)
 
 
-def test_manifold_grid_puts_images_at_their_codes():
+def test_decoded_grid_puts_images_at_their_codes():
     codes = latent.manifold_grid(3)
     images = np.repeat((codes[:, 1] > 0.5) & (codes[:, 0] < 0), 4).reshape(9, 4).astype(float)  # the top left
-    figure = drawn(plots.manifold_grid(images, codes))
+    figure = drawn(plots.decoded_grid(images, codes))
     ax = figure.axes[0]
     canvas = np.asarray(ax.images[0].get_array())[..., 0]
     assert canvas[:2, :2].min() == 1.0
     assert canvas.sum() == 4
     assert [t.get_text() for t in ax.get_xticklabels()] == ["-2.1", "0.0", "2.1"]
     assert [t.get_text() for t in ax.get_yticklabels()] == ["2.1", "0.0", "-2.1"]  # rows grow downwards
-    with pytest.raises(ValueError, match="are no square grid"):
-        plots.manifold_grid(images[:8], codes)
+    with pytest.raises(ValueError, match="are not a square grid"):
+        plots.decoded_grid(images[:8], codes)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

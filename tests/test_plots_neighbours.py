@@ -63,7 +63,7 @@ def test_crowding_shares_add_up(xp, X):
         beyond[name] = pull[push.cumsum() > 0.99 * push.sum()].sum()
     assert beyond["TSNE"] < 0.5 * min(beyond["SNE"], beyond["SymmetricSNE"])
     nowhere = TSNE(perplexity=5, max_iter=0).fit(np.ones((10, 2)))
-    with pytest.raises(ValueError, match="'a' are at one place"):
+    with pytest.raises(ValueError, match="'a' are in the same place"):
         plots.crowding({"a": nowhere})
 
 

@@ -1,1 +1,1 @@
-"""What run.py is made of: races between scratchnet and its peers, how far each is from the machine's limit, growth."""
+"""The parts of run.py: races between scratchnet and its peers, the distance to the machine's limit, growth."""

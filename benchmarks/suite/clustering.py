@@ -18,8 +18,9 @@ from .race import NotTheSame, Prepare, Race, Work, close, peer
 def kmeans(quick: bool) -> Iterator[Race]:
     """To convergence (tol 0) from the same start: random rows.
 
-    In float32 the last bits decide some close calls, and from there on descents part: from many starts scikit-learn's
-    own two end 1e-5 to 1e-4 apart. These seeds were chosen because all three end together, from k = 256 nearly so.
+    In float32 near-ties are decided by the last bits, and from there on runs diverge: from many starts scikit-learn's
+    own two algorithms end 1e-5 to 1e-4 apart. These seeds were chosen because all three end in the same optimum, nearly
+    so for k = 256.
     """
     X = _digits(quick)
     for k, seed in ((10, 0),) if quick else ((10, 0), (64, 2), (256, 3)):
@@ -52,12 +53,12 @@ def _same_inertia(ours: Any, theirs: Any) -> str:
 
 
 def _kmeans_work(X: np.ndarray, k: int) -> Callable[[Any], Work]:
-    """What plain Lloyd would do: all distances every round, the data read once for them. Bounds may stay below."""
+    """The work of plain Lloyd: all distances and one pass over the data per round. Bounds can save some of it."""
     return lambda model: Work(2.0 * X.size * k * model.n_iter_, float(X.nbytes) * model.n_iter_)
 
 
 def pca(quick: bool) -> Iterator[Race]:
-    """The first 50 components, by whichever solver of scikit-learn's is fastest."""
+    """The first 50 components, against each of scikit-learn's solvers."""
     digits = _digits(quick)[: 3000 if quick else None]
     decomposition = peer("sklearn.decomposition")
     for dtype in ("float32", "float64"):
@@ -82,13 +83,13 @@ def pca(quick: bool) -> Iterator[Race]:
 def _same_variance(ours: Any, theirs: Any) -> str:
     mine, other = to_numpy(ours.explained_variance_), theirs.explained_variance_
     worst = float(np.abs(mine / other - 1).max())
-    if worst > 2e-2:  # the randomized solver approximates
+    if worst > 2e-2:  # the randomized solver is approximate
         raise NotTheSame(f"variances differ by up to {worst:.1e}")
     return f"variances within {worst:.0e}"
 
 
 def far(quick: bool) -> Iterator[Race]:
-    """Three columns of variance 1 around 10,000 in float32: what is left of the variances."""
+    """Three columns of variance 1 and mean 10,000 in float32: the accuracy of the variances."""
     X = (np.random.default_rng(0).standard_normal((20_000, 3)) + 1e4).astype(np.float32)
     exact = np.linalg.eigvalsh(np.cov(X.astype(np.float64).T))[::-1]
 
@@ -110,7 +111,7 @@ def far(quick: bool) -> Iterator[Race]:
 
 
 def hierarchical(quick: bool) -> Iterator[Race]:
-    """Full trees of digits by the four linkages."""
+    """Full trees of digits with the four linkages."""
     X = _digits(quick)[: 2000 if quick else 10_000]
     n, d = X.shape
     for linkage in ("ward",) if quick else ("ward", "single", "average", "complete"):

@@ -76,7 +76,7 @@ class _Problem:
         return lambda: np.asarray(model.fit(self.X))
 
     def kl(self, Y: np.ndarray) -> float:
-        """KL(P || Q) with the dense P of all pairs, the same for everyone."""
+        """KL(P || Q) with the dense P of all pairs, the same for all contenders."""
         P, W = self.P, 1 / (1 + _squared_distances(Y.astype(np.float64)))
         np.fill_diagonal(W, 0)
         there = P > 0

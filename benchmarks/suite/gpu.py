@@ -1,4 +1,4 @@
-"""What only a GPU can show: ``benchmarks/run.py --backend cupy``. Sizes are those of a card with 80 GB, or 40."""
+"""Cases for a GPU only: ``benchmarks/run.py --backend cupy``. The sizes need a card with 40 to 80 GB."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OPENTSNE = Path(__file__).parents[1] / "results" / "opentsne-kl.jsonl"
 
 def tsne(quick: bool) -> Iterator[Race]:
     """Exact t-SNE of all digits, affinities included. openTSNE takes many minutes for 70,000: --rounds 1; where it is
-    not installed, its KL divergence is what benchmarks/opentsne_kl.py has found on a CPU."""
+    not installed, its KL divergence is the one that benchmarks/opentsne_kl.py recorded on a CPU."""
     (X, _), iterations = digits(quick), 10 if quick else 1000
     for n in (200,) if quick else (10_000, 70_000):
         x, first = X[:n], start(X[:n])
@@ -52,7 +52,7 @@ def tsne(quick: bool) -> Iterator[Race]:
 
 
 def open_tsne(X: np.ndarray, first: np.ndarray, iterations: int) -> np.ndarray:
-    """openTSNE's embedding from the start ``first``; perplexity 30 and all else is its default."""
+    """openTSNE's embedding from the start ``first``; perplexity 30 and everything else are its defaults."""
     early = min(250, iterations // 4)
     schedule = {"early_exaggeration_iter": early, "n_iter": iterations - early, "n_jobs": -1}
     model = importlib.import_module("openTSNE").TSNE(initialization=first.astype(np.float64), **schedule)
@@ -65,7 +65,7 @@ def _found_before(n: int) -> str:
 
 
 def _no_higher(ours: TSNE, theirs: np.ndarray) -> str:
-    """Both by the same P: all pairs, on the device."""
+    """Compare the KL divergences of both by the same P, over all pairs, on the device."""
     found = ours.affinities_
     objective = PackedObjective(found.joint, len(found), ours.dof, found.dtype, backend_module())
     mine, other = (float(objective.kl(asarray(Y, found.dtype))) for Y in (ours.embedding_, theirs))
@@ -75,7 +75,7 @@ def _no_higher(ours: TSNE, theirs: np.ndarray) -> str:
 
 
 def bandwidth(quick: bool) -> Iterator[Race]:
-    """The gradient of t-SNE beside a copy on the device that moves as many bytes as P has: its ratio is the share of
+    """The gradient of t-SNE beside a copy on the device that moves as many bytes as P has: the ratio is the share of
     the bandwidth that is reached."""
     xp, n, times = backend_module(), 300 if quick else 40_000, 1 if quick else 20
     objective = PackedObjective(
@@ -97,7 +97,7 @@ def bandwidth(quick: bool) -> Iterator[Race]:
 
 
 def first_call(quick: bool) -> Iterator[Race]:
-    """A new process that trains a VAE for an epoch and embeds 500 digits: kernels compiled, and found on disk."""
+    """A new process that trains a VAE for an epoch and embeds 500 digits, with kernels compiled or loaded from disk."""
     code = (
         "import scratchnet as sn; from scratchnet.datasets import load_mnist; from scratchnet.autoencoders import VAE\n"
         "from scratchnet.manifold import TSNE; from scratchnet.cluster import KMeans\n"
@@ -119,7 +119,7 @@ def first_call(quick: bool) -> Iterator[Race]:
 
 
 def kmeans(quick: bool) -> Iterator[Race]:
-    """Twenty rounds from the same start, beside the same on the CPU."""
+    """Twenty rounds from the same start, on the GPU and on the CPU."""
     X = digits(quick)[0][:60_000]
     for k in (10,) if quick else (10, 1000):
         start = X[np.random.default_rng(0).choice(len(X), k, replace=False)]
@@ -134,7 +134,7 @@ def kmeans(quick: bool) -> Iterator[Race]:
 
 
 def pca(quick: bool) -> Iterator[Race]:
-    """Fifty components, beside the same on the CPU."""
+    """Fifty components, on the GPU and on the CPU."""
     X = digits(quick)[0][:60_000]
 
     def compare(ours: PCA, theirs: PCA) -> str:
@@ -158,7 +158,7 @@ def vae(quick: bool) -> Iterator[Race]:
 
 
 def _both(make: Callable[[], Any], X: np.ndarray) -> tuple[Prepare, dict[str, Prepare]]:
-    """Fitting on the current backend, and on the CPU."""
+    """Contenders that fit on the current backend and on the CPU."""
 
     def ours() -> Callable[[], Any]:
         there, model = asarray(X), make()
@@ -177,7 +177,7 @@ def _both(make: Callable[[], Any], X: np.ndarray) -> tuple[Prepare, dict[str, Pr
 
 
 def digits(quick: bool) -> tuple[np.ndarray, np.ndarray]:
-    """All 70,000 and their labels, the training set first."""
+    """All 70,000 digits and their labels, the training set first."""
     parts = [load_mnist(split, size="small" if quick else "full") for split in ("train", "test")]
     X, y = (np.concatenate([to_numpy(a) for a in arrays]) for arrays in zip(*parts, strict=True))
     return (X[:500], y[:500]) if quick else (X, y)

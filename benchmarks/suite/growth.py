@@ -28,7 +28,7 @@ ROUNDS = 3
 
 
 def run(quick: bool) -> Iterator[dict[str, Any]]:
-    """A record for each algorithm and each of its sizes."""
+    """One record per algorithm and per quantity that grows."""
     X = to_numpy(load_mnist("train", size="small" if quick else "full")[0])
     pixels = np.random.default_rng(0).permutation(X.shape[1])
     columns = [98, 196, 392, 784]
@@ -38,7 +38,7 @@ def run(quick: bool) -> Iterator[dict[str, Any]]:
 
     rows = [500, 1000, 2000] if quick else [7500, 15_000, 30_000, 60_000]
     n = rows[-1]
-    kmeans = KMeans(10, init="random", tol=0, max_iter=20, random_state=0)  # 20 rounds, whatever they still move
+    kmeans = KMeans(10, init="random", tol=0, max_iter=20, random_state=0)  # 20 rounds, converged or not
     yield _grow("k-means", "n", "20 rounds", "d = 784, k = 10", rows, lambda n: _fit(kmeans, X[:n]))
     yield _grow("k-means", "d", "20 rounds", f"n = {n:,}, k = 10", columns, lambda d: _fit(kmeans, narrow(n, d)))
     yield _grow("PCA(50)", "n", "fit", "d = 784", rows, lambda n: _fit(PCA(50), X[:n]))
@@ -92,14 +92,14 @@ def _fit(model: Any, X: np.ndarray) -> tuple[float, int]:
 
 
 def _tsne(X: np.ndarray, iterations: int) -> tuple[float, int]:
-    """Memory from the affinities on, time of an iteration after the first two."""
+    """Time of an iteration after the first two, and memory from the affinities on."""
     states = TSNE(max_iter=iterations + 5, random_state=0).steps(asarray(X))
     memory = peak(lambda: [next(states) for _ in range(3)])
     return median(_timed(lambda: next(states)) for _ in range(iterations)), memory
 
 
 def _vae(X: np.ndarray, width: int) -> tuple[float, int]:
-    """A training step on a batch that is there already. Memory: what the first step makes and later ones use again."""
+    """A training step on a given batch. Memory: the arrays that the first step allocates and later steps reuse."""
     x = asarray(X)
     model = VAE((width,), 20, epochs=0, random_state=0).fit(x)
     adam = Adam(model.params_)
@@ -123,7 +123,7 @@ def _timed(run: Callable[[], Any]) -> float:
 
 
 def peak(run: Callable[[], Any]) -> int:
-    """The most bytes of new arrays that ``run`` holds at a time; see :func:`counted`."""
+    """The peak, in bytes, of the memory that ``run`` allocates; see :func:`counted`."""
     if sn.current_backend() == "cupy":
         pool = backend_module().get_default_memory_pool()
         pool.free_all_blocks()
@@ -139,7 +139,7 @@ def peak(run: Callable[[], Any]) -> int:
 
 
 def counted() -> str:
-    """What the bytes are."""
+    """How :func:`peak` counts bytes, in words for the tables."""
     if sn.current_backend() == "cupy":
         return "what CuPy's pool takes from the device beside the input"
     return "the most that arrays and objects take at a time beside the input (tracemalloc)"
@@ -154,7 +154,7 @@ def _resident() -> int:
 
 
 def draw(records: list[dict[str, Any]], path: Path) -> None:
-    """Time and memory in log-log, a panel for each thing that grows, with the fitted lines."""
+    """Time and memory on logarithmic axes with the fitted lines, one panel per quantity that grows."""
     import matplotlib.pyplot as plt
     from matplotlib.ticker import LogLocator, NullLocator
 

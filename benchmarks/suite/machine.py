@@ -1,4 +1,4 @@
-"""What ran where, and how fast this machine could be: measured, not looked up."""
+"""The environment of a run, and the measured peak performance of this machine."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from threadpoolctl import threadpool_info
 
 import scratchnet as sn
 from scratchnet.backend import backend_module
-from scratchnet.blocks import n_threads
+from scratchnet.rows import n_threads
 
 PACKAGES = ("scratchnet", "numpy", "cupy-cuda12x", "cupy-cuda13x", "scipy", "scikit-learn", "openTSNE", "torch")
 
 
 def describe() -> dict[str, Any]:
-    """Versions, processor, threads, date: what a number means nothing without."""
+    """Versions, processor, threads and date, stored with every result."""
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "backend": sn.current_backend(),
@@ -53,9 +53,9 @@ def _driver() -> str:
 
 
 def _blas() -> str:
-    """The libraries behind NumPy's products (SciPy brings its own), and the threads each may use by itself."""
+    """The BLAS libraries that are loaded (SciPy brings its own), and the number of threads each may use."""
     found = {f"{b['internal_api']} on {b['num_threads']}" for b in threadpool_info() if b["user_api"] == "blas"}
-    return " and ".join(sorted(found)) or "no BLAS known"
+    return " and ".join(sorted(found)) or "unknown BLAS"
 
 
 def _version(name: str) -> str | None:
@@ -69,7 +69,7 @@ def _version(name: str) -> str | None:
 
 @cache
 def peaks(dtype: str) -> dict[str, float]:
-    """The best of a matrix product [flop/s] and of a copy that no cache holds [bytes/s, read and written]."""
+    """The measured peaks: a matrix product [flop/s], and a copy too large for any cache [bytes/s, read and written]."""
     xp = backend_module()
     n = 2048 if sn.current_backend() == "numpy" else 8192
     a = xp.ones((n, n), dtype=dtype)
@@ -82,7 +82,7 @@ def peaks(dtype: str) -> dict[str, float]:
 
 
 def limit(work: dict[str, Any]) -> tuple[float, str]:
-    """The seconds that ``work`` takes at this machine's peaks, and which of the two it is bound by."""
+    """The seconds that ``work`` takes at this machine's peaks, and whether arithmetic or memory is the limit."""
     peak = peaks(work["dtype"])
     bounds = {"arithmetic": work["flops"] / peak["flops"], "memory": work["bytes"] / peak["bytes"]}
     bound = max(bounds, key=lambda name: bounds[name])

@@ -1,4 +1,4 @@
-"""A race: one piece of work, done by scratchnet and by its peers, checked to be the same, then timed in turns."""
+"""A race: the same computation by scratchnet and by its peers, first compared, then timed in turns."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from typing import Any, TypeAlias
 import scratchnet as sn
 
 Prepare: TypeAlias = Callable[[], Callable[[], Any]]
-"""Called before every round, untimed; what it returns is timed, and returns the result."""
+"""Called untimed before every round; the function it returns is timed, and returns the result."""
 
-missing: set[str] = set()  # peers that were asked for and are not installed
+missing: set[str] = set()  # peers that are not installed
 
 
 class NotTheSame(AssertionError):
-    """Two contenders computed different things: their times cannot be compared."""
+    """Two contenders computed different results: their times cannot be compared."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What the computation needs at least, counted by hand: floating-point operations, and bytes to and from memory."""
+    """The least that a computation needs, counted by hand: floating-point operations, and bytes to and from memory."""
 
     flops: float
     bytes: float
@@ -38,14 +38,14 @@ class Race:
     size: str
     ours: Prepare
     peers: Mapping[str, Prepare] = field(default_factory=dict)
-    check: Callable[[Any, Any], str] | None = None  # (ours, theirs) -> in what they agree, or NotTheSame
-    work: Callable[[Any], Work] | None = None  # of our result
-    note: Callable[[Any], str] | None = None  # what else our result says
-    parts: bool = False  # the peers are no rivals but parts of ours
+    check: Callable[[Any, Any], str] | None = None  # (ours, theirs) -> how well they agree, or raises NotTheSame
+    work: Callable[[Any], Work] | None = None  # from our result
+    note: Callable[[Any], str] | None = None  # a remark about our result
+    parts: bool = False  # the "peers" are parts of our own time
 
 
 def peer(name: str) -> ModuleType | None:
-    """The module ``name``, or None and a note that it is missing."""
+    """The module ``name``, or None if it is not installed, which is added to ``missing``."""
     try:
         return importlib.import_module(name)
     except ImportError:
@@ -54,7 +54,7 @@ def peer(name: str) -> ModuleType | None:
 
 
 def close(what: str, ours: float, theirs: float, rtol: float, *, one_sided: bool = False) -> str:
-    """``what`` of both within ``rtol``, or NotTheSame; ``one_sided``: ours may be as much smaller as it likes."""
+    """A line with both values; raises NotTheSame beyond ``rtol``, with ``one_sided`` only if ours is the larger."""
     difference = (ours - theirs) / abs(theirs)
     if difference > rtol or (difference < -rtol and not one_sided) or difference != difference:
         raise NotTheSame(f"{what}: {ours:.8g} here, {theirs:.8g} there")
@@ -87,7 +87,7 @@ def hold(race: Race, rounds: int) -> dict[str, Any]:
 
 
 def ratios(record: dict[str, Any]) -> dict[str, float]:
-    """How many times as long each peer takes: medians over the rounds."""
+    """The time of each peer over ours, from medians over the rounds."""
     seconds = {name: median(values) for name, values in record["seconds"].items()}
     ours = seconds.pop("scratchnet")
     return {name: value / ours for name, value in seconds.items()}
@@ -104,7 +104,7 @@ def _timed(prepare: Prepare) -> tuple[float, Any]:
 
 
 def wait() -> None:
-    """Until the device has done what it was told."""
+    """Wait until the device has finished its queued work."""
     if sn.current_backend() == "cupy":
         from scratchnet.backend import backend_module
 

@@ -1,4 +1,4 @@
-"""How long a user waits before anything happens."""
+"""Start-up time, as a user experiences it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .race import Race
 
 
 def start(quick: bool) -> Iterator[Race]:
-    """``import scratchnet`` and ``scratchnet --help`` in a new process, Python's own start included."""
+    """``import scratchnet`` and ``scratchnet --help`` in a new process, including the start of Python."""
     peers = {"Python alone": lambda: _process("pass"), "import numpy": lambda: _process("import numpy")}
     yield Race("import scratchnet", "new process", lambda: _process("import scratchnet"), peers, parts=True)
     cli = "import sys; sys.argv = ['scratchnet', '--help']; from scratchnet.cli import main; main()"

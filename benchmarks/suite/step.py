@@ -1,4 +1,4 @@
-"""Where a training step of the VAE goes: the loop as it is, clocks in its parts, beside what each needs at least."""
+"""Where the time of a training step of the VAE goes: timers around the parts of the real loop, and lower bounds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WIDTHS = [D, HIDDEN, 2 * LATENT, LATENT, HIDDEN, D]
 
 
 def run(quick: bool) -> Iterator[dict[str, Any]]:
-    """A record for each size of batch."""
+    """One record per batch size."""
     X = asarray(to_numpy(load_mnist("train", size="small" if quick else "full")[0]))
     for batch in (128,) if quick else (128, 512):
         yield profile(X, batch, epochs=1 if quick else 5)
@@ -72,7 +72,7 @@ def profile(X: Any, batch: int, epochs: int) -> dict[str, Any]:
 
 
 def least(batch: int) -> dict[str, Work]:
-    """What each part needs, counted by hand: a part's inputs read once and its results written once."""
+    """The least work of each part, counted by hand: its inputs read once and its results written once."""
     hidden = 4.0 * batch * HIDDEN
     return {
         "products and biases": Work(training_work(WIDTHS, batch, batch).flops, 0),
@@ -85,7 +85,7 @@ def least(batch: int) -> dict[str, Work]:
 
 
 class _Clock:
-    """Adds up the seconds inside the methods that it watches."""
+    """Adds up the time spent in the methods that it watches."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

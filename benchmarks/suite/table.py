@@ -1,4 +1,4 @@
-"""Records to Markdown: the tables of README.md and docs/benchmarks.md, between their markers, never typed by hand."""
+"""Records to Markdown: the tables between the markers in README.md and docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OURS = "scratchnet"
 
 
 def write(results: Path, root: Path = ROOT) -> None:
-    """Fill every marked section of the two files from the records in ``results``; draw what they grow like."""
+    """Fill every marked section of the two files from the records in ``results``, and draw the pictures of growth."""
     from . import growth
 
     records = read(results)
@@ -28,13 +28,13 @@ def write(results: Path, root: Path = ROOT) -> None:
 
 
 def read(results: Path) -> list[Record]:
-    """All records, in the order in which they were made in each file."""
+    """All records, in the order of each file."""
     lines = [line for path in sorted(results.glob("*.jsonl")) for line in path.read_text().splitlines() if line.strip()]
     return [json.loads(line) for line in lines]
 
 
 def filled(text: str, sections: dict[str, Callable[[list[Record]], str]], records: list[Record]) -> str:
-    """``text`` with what stands between ``<!-- NAME:start -->`` and ``<!-- NAME:end -->`` made anew."""
+    """``text`` with the part between ``<!-- NAME:start -->`` and ``<!-- NAME:end -->`` replaced from the records."""
     for name, make in sections.items():
         pattern = re.compile(f"(<!-- {name}:start[^>]*-->\n).*?(<!-- {name}:end -->)", re.DOTALL)
         if len(pattern.findall(text)) != 1:
@@ -48,7 +48,7 @@ def filled(text: str, sections: dict[str, Callable[[list[Record]], str]], record
 
 
 def newest(records: Iterable[Record]) -> list[Record]:
-    """The last race of each case, size and set of peers on each machine, in the order in which they first came."""
+    """The last race of each case, size and set of peers on each machine, in order of first appearance."""
     found: dict[Any, Record] = {}
     for record in records:
         if "case" in record:
@@ -80,7 +80,7 @@ def _by(records: Iterable[Record], key: Callable[[Record], Any]) -> dict[Any, li
 
 
 def short(records: list[Record]) -> str:
-    """For the README: a row for each case and size, ours and how many times as long every peer takes."""
+    """For the README: one row per case and size, with our time and the ratio of each peer's time to it."""
     parts = []
     for own in _by(newest(records), _machine).values():
         rows = [[r["case"], r["size"], seconds(_median(r, OURS)), _peers(r)] for r in own]
@@ -107,7 +107,7 @@ def _peers(record: Record) -> str:
 
 
 def full(records: list[Record]) -> str:
-    """For docs/benchmarks.md: medians, spread, ratio, in what the results agree."""
+    """For docs/benchmarks.md: medians, spread, ratio, and how well the results agree."""
     parts = []
     for own in _by(newest(records), _machine).values():
         rows = []

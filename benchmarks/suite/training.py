@@ -1,5 +1,5 @@
-"""Training autoencoders against PyTorch (eager) and scikit-learn's MLPRegressor: from the same weights, on the same
-batches. What is timed is whole epochs, without the set-up before the first."""
+"""Training autoencoders against PyTorch (eager) and scikit-learn's MLPRegressor: from the same weights, with the same
+batch size. Whole epochs are timed, without the set-up before the first."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ADAM = {"default Adam": {}, "fused Adam": {"fused": True}}  # PyTorch's two
 
 
 def small(quick: bool) -> Iterator[Race]:
-    """What learners train: 64-32-2-32-64 on 8 x 8 digits."""
+    """A small network, as learners train: 64-32-2-32-64 on 8 x 8 digits."""
     X, _ = load_mnist("train", size="small")
     X = to_numpy(X)[:1797].reshape(-1, 28, 28)[:, 2:26, 2:26].reshape(-1, 8, 3, 8, 3).mean(axis=(2, 4)).reshape(-1, 64)
     yield from _autoencoder(X, [32], 2, "relu", 32, epochs=5 if quick else 20, with_torch=True)
@@ -55,7 +55,7 @@ def training_work(widths: list[int], n: int, batch: int) -> Work:
 
 
 def parameters(widths: list[int]) -> int:
-    """How many weights and biases a network has."""
+    """The number of weights and biases of a network."""
     return sum((a + 1) * b for a, b in _layers(widths))
 
 
@@ -69,7 +69,7 @@ def _layers(widths: list[int]) -> list[tuple[int, int]]:
 def _autoencoder(
     X: np.ndarray, hidden: list[int], code: int, activation: str, batch: int, *, epochs: int, with_torch: bool = False
 ) -> Iterator[Race]:
-    """Squared error, Adam 1e-3. A peer is given our initial weights; losses are compared after the last epoch."""
+    """Squared error, Adam 1e-3. PyTorch starts from our initial weights; losses are compared after the last epoch."""
     widths = [X.shape[1], *hidden, code, *hidden[::-1], X.shape[1]]
     model = Autoencoder(
         hidden, code, activation, likelihood="gaussian", epochs=epochs, batch_size=batch, random_state=0
@@ -81,7 +81,9 @@ def _autoencoder(
         return lambda: model.fit(x).history_[-1]["mse"]
 
     def compare(ours: float, theirs: float) -> str:
-        return close("squared error", ours, theirs, 0.1 if with_torch else 0.3)  # shuffles differ; there weights too
+        return close(
+            "squared error", ours, theirs, 0.1 if with_torch else 0.3
+        )  # shuffles differ, and for MLPRegressor weights too
 
     peers: dict[str, Prepare] = {}
     if with_torch and (torch := peer("torch")) is not None:
@@ -146,7 +148,7 @@ def _torch_autoencoder(
 
 
 def _mlp(networks: Any, X: np.ndarray, widths: list[int], activation: str, batch: int, epochs: int) -> Prepare:
-    """Its loss is half the mean square over features too, a factor that Adam does not see; its code is not linear."""
+    """Its loss is also halved and a mean over features, a factor that does not affect Adam; its code is not linear."""
 
     def prepare() -> Callable[[], float]:
         import warnings
@@ -162,7 +164,7 @@ def _mlp(networks: Any, X: np.ndarray, widths: list[int], activation: str, batch
 
         def run() -> float:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # it has not converged: as meant
+                warnings.simplefilter("ignore")  # not converged, on purpose
                 model.fit(X, X)
             return 2 * model.loss_
 
@@ -186,7 +188,7 @@ class _Vae:
 
     def compare(self, model: VAE, theirs: float) -> str:
         ours = -float(model.elbo(self.X[:2000]).mean())
-        # another order of batches, other noise; early on seeds alone spread by 1.7 (71 steps, ten seeds of the two)
+        # batches and noise differ; early on, ten seeds of either spread by 1.7 (71 steps)
         if abs(ours - theirs) > (2.0 if len(self.X) > 50_000 else 7.5):
             raise NotTheSame(f"loss {ours:.2f} here, {theirs:.2f} there")
         return f"loss {ours:.1f} / {theirs:.1f} nats"

@@ -1,4 +1,4 @@
-"""Data: the embedded digits, loaders of the full sets and of your own files, and synthetic data."""
+"""Data: the embedded digits, loaders for the full sets and for your own files, and synthetic data."""
 
 from scratchnet.datasets.idx import read_idx
 from scratchnet.datasets.mnist import cache_folder, load_fashion_mnist, load_mnist

@@ -1,4 +1,4 @@
-"""Delimited text as an array, fast where all is well, and with the exact place where it is not."""
+"""Delimited text as an array: fast for well-formed files, and exact about the line and column of a mistake."""
 
 from __future__ import annotations
 
@@ -10,30 +10,39 @@ from pathlib import Path
 
 import numpy as np
 
+__all__ = ["read_delimited"]
+
 _ENCODING = "utf-8-sig"  # UTF-8, with or without a byte order mark
-_DELIMITERS = ("\t", ";", ",", None)  # None: runs of blanks
+_DELIMITERS = ("\t", ";", ",", None)  # None: runs of spaces
 
 
 @dataclass
 class _Layout:
-    """What the first lines of a file say about it."""
+    """The format of a file, found from its first lines."""
 
     delimiter: str | None
     names: list[str]  # "column 1", ... where there is no header
     has_header: bool
     skip: int  # physical lines before the first row
-    first_line: int  # number of the line that sets the number of columns
+    first_line: int  # the line that sets the number of columns
 
 
 def read_delimited(path: Path, find_label: Callable[[list[str]], str | None]) -> tuple[np.ndarray, np.ndarray | None]:
     """The table in a text file as X (n, d) float64, and the labels (n,) if ``find_label(names)`` names a column.
 
-    ``names`` is empty if there is no header. Raises ValueError with the line and column of what is wrong.
+    ``names`` are those of the header, and empty without one.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it is not a table of numbers; the message has the line and column of the first mistake.
     """
     try:
         layout = _look(path)
         label = find_label(layout.names if layout.has_header else [])
-        codes: dict[str, int] = {}  # label -> number, so that one pass reads text labels too
+        codes: dict[str, int] = {}  # label -> number, so that one pass can read text labels
         converters: dict[int | str, Callable[[str], float]] = {}
         if layout.has_header and layout.names[0] == "":
             converters[0] = lambda cell: 0.0  # a row index
@@ -58,7 +67,7 @@ def read_delimited(path: Path, find_label: Callable[[list[str]], str | None]) ->
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 text ({error}); save it as UTF-8") from None
     except csv.Error as error:
-        raise ValueError(f"{path} is no delimited text ({error})") from None
+        raise ValueError(f"{path} is not delimited text ({error})") from None
     y = None
     if label is not None:
         y = _numbers_if_possible(np.array(list(codes)))[X[:, layout.names.index(label)].astype(np.intp)]
@@ -86,7 +95,7 @@ def _look(path: Path) -> _Layout:
 
 
 def _delimiter(first: str, second: str) -> str | None:
-    """The first delimiter that cuts both lines into the same number of cells; else one that cuts the first at all."""
+    """The first delimiter that splits both lines into the same number of cells, else the first that splits line 1."""
     counts = [(len(_split(first, d)), len(_split(second, d)), d) for d in _DELIMITERS]
     for a, b, delimiter in counts:
         if a == b > 1:
@@ -101,7 +110,7 @@ def _split(line: str, delimiter: str | None) -> list[str]:
 
 
 def _is_header(cells: list[str]) -> bool:
-    """A cell is text, and those that are numbers could be names: pandas numbers nameless columns 0, 1, 2, ..."""
+    """Some cell is text, and all numbers are whole: pandas names columns without names 0, 1, 2, ..."""
     return any(c and not _is_number(c) for c in cells) and not any(_is_number(c) and not c.isdigit() for c in cells)
 
 
@@ -110,11 +119,11 @@ def _is_number(cell: str) -> bool:
         float(cell)
     except ValueError:
         return False
-    return "_" not in cell  # Python reads 1_000, text files do not mean it
+    return "_" not in cell  # Python accepts 1_000, which is not a number in a text file
 
 
 def _first_problem(path: Path, layout: _Layout, label: str | None) -> str | None:
-    """The first ragged row, empty cell or text, in words with its place; slow, called when something is wrong."""
+    """A message about the first ragged row, empty cell or text, with its place; slow, called for bad files only."""
     for line, row in _rows(path, layout):
         if len(row) != len(layout.names):
             return f"line {line}: {len(row)} cells, but line {layout.first_line} has {len(layout.names)}"
@@ -126,7 +135,7 @@ def _first_problem(path: Path, layout: _Layout, label: str | None) -> str | None
             elif not cell.strip():
                 return f"{place}: the cell is empty; fill it or remove the row"
             elif not _is_number(cell):
-                hint = "a column of labels needs a header: y, label or target, or any other named by label= or --label"
+                hint = "a column of labels needs a header: y, label or target, or one named by label= or --label"
                 if _is_number(cell.replace(",", ".")):
                     hint = "write decimals with a point"
                 return f"{place}: {cell.strip()!r} is not a number; {hint}"

@@ -1,4 +1,4 @@
-"""Fetch a file from the first mirror that delivers it whole; nothing half-written is ever left behind."""
+"""Download a file from the first mirror that delivers it whole; no partly written file is ever left behind."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-TIMEOUT = 30.0  # seconds without an answer before the next mirror is tried
+__all__ = ["DownloadError", "download"]
+
+TIMEOUT = 30.0  # seconds without a response before the next mirror is tried
 _CHUNK = 1 << 16
 
 
 class DownloadError(OSError):
-    """No mirror delivered the file; ``answers`` has a line for each, with what went wrong."""
+    """No mirror delivered the file; ``answers`` has one line per mirror that says what went wrong."""
 
     def __init__(self, answers: list[str]) -> None:
         super().__init__("; ".join(answers))
@@ -20,20 +22,23 @@ class DownloadError(OSError):
 
 
 def download(urls: Sequence[str], target: Path, check: Callable[[bytes, str], object]) -> bytes:
-    """The content of the first of ``urls`` that answers and passes ``check``, also stored as ``target``.
+    """Return the content of the first URL that responds and passes ``check``, and store it as ``target``.
 
     Parameters
     ----------
-    urls : the mirrors, in the order in which to try them
-    target : where to store the content; its folder is made if need be
-    check : called with the content and its URL; raises ValueError if the content is not the wanted file
+    urls : sequence of str
+        Mirrors of the file, in the order in which they are tried.
+    target : path
+        The file to write; its folder is created if necessary.
+    check : callable
+        Called with the content and its URL; raises ValueError if that is not the right file.
 
     Raises
     ------
     DownloadError
         If no mirror delivers, or if the file cannot be stored.
     """
-    import http.client  # here, because importing scratchnet.datasets must stay cheap
+    import http.client  # imported here to keep ``import scratchnet.datasets`` cheap
 
     answers = []
     for url in urls:
@@ -54,7 +59,7 @@ def download(urls: Sequence[str], target: Path, check: Callable[[bytes, str], ob
 
 
 def _fetch(url: str, name: str) -> bytes:
-    """The content at ``url``, in memory, under a progress bar."""
+    """Download ``url`` into memory, with a progress bar."""
     from urllib.request import Request, urlopen
 
     from tqdm import tqdm
@@ -73,7 +78,7 @@ def _fetch(url: str, name: str) -> bytes:
 
 
 def _store(content: bytes, target: Path) -> None:
-    """Write ``content`` under another name beside ``target``, then rename: readers see all of it or nothing."""
+    """Write ``content`` to a temporary file beside ``target``, then rename it: readers see the whole file or none."""
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:

@@ -1,41 +1,56 @@
-"""Synthetic data. Drawn on the host, so a seed gives the same points on every backend; float64, like the draws."""
+"""Synthetic data, float64. Drawn on the host, so that a seed gives the same points on every backend."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from scratchnet.backend import Array, RandomState, Rng, asarray, to_numpy
 from scratchnet.validation import check_array, check_integer, check_number
+
+__all__ = ["make_blobs", "make_ring", "make_swiss_roll"]
 
 
 def make_blobs(
     n_samples: int,
     n_features: int = 2,
-    centers: Any = 3,
-    cluster_std: Any = 1.0,
+    centers: int | ArrayLike = 3,
+    cluster_std: float | ArrayLike = 1.0,
     random_state: RandomState = None,
 ) -> tuple[Array, Array]:
-    """Round clusters of (nearly) equal size: x = c_y + cluster_std * eps, eps ~ N(0, I), in random order.
+    """Round Gaussian clusters, x = c_y + cluster_std * eps with eps ~ N(0, I), in random order.
+
+    Cluster sizes differ by at most 1.
 
     Parameters
     ----------
     n_samples : int
-        Points in total, at least 1.
+        Number of points, at least 1.
     n_features : int
-        Dimensions; given ``centers`` set it, and this is ignored.
+        Number of dimensions d; ignored if ``centers`` is an array.
     centers : int or array (k, d)
-        How many centres to draw, uniformly in [-10, 10]^n_features, or the centres themselves.
+        The number of centres, drawn uniformly from [-10, 10]^d, or the centres themselves.
     cluster_std : float or array (k,)
-        The standard deviation along each axis, one for all clusters or one each.
+        Standard deviation along each axis: one for all clusters, or one per cluster.
     random_state : int, generator or None
 
     Returns
     -------
     X : array (n_samples, d), float64
     y : array (n_samples,), int64
-        The cluster of each point.
+        The cluster of each point, 0..k-1.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range or of the wrong type; the message names it.
+
+    Examples
+    --------
+    >>> from scratchnet.datasets import make_blobs
+    >>> X, y = make_blobs(300, centers=[[0, 0], [5, 5], [9, 0]], random_state=0)
+    >>> X.shape, [int((y == k).sum()) for k in range(3)]
+    ((300, 2), [100, 100, 100])
     """
     n = check_integer(n_samples, "n_samples")
     host = Rng(random_state).host
@@ -58,14 +73,35 @@ def make_blobs(
 def make_swiss_roll(n_samples: int, noise: float = 0.0, random_state: RandomState = None) -> tuple[Array, Array]:
     """A rolled-up sheet in space: x = (t cos t, h, t sin t) + noise * eps, t ~ U(1.5 pi, 4.5 pi), h ~ U(0, 21).
 
-    No projection onto a plane keeps neighbours on the sheet apart from those on the next turn.
+    Any projection onto a plane mixes neighbours on the sheet with points of the next turn.
     Source: S. Marsland, "Machine Learning: An Algorithmic Perspective", 2nd edition, chapter 6.
+
+    Parameters
+    ----------
+    n_samples : int
+        Number of points, at least 1.
+    noise : float
+        Standard deviation of the Gaussian noise along each axis, at least 0.
+    random_state : int, generator or None
 
     Returns
     -------
     X : array (n_samples, 3), float64
     t : array (n_samples,), float64
         The position along the roll, in radians; a good colour for a plot.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range or of the wrong type; the message names it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scratchnet.datasets import make_swiss_roll
+    >>> X, t = make_swiss_roll(100, random_state=0)
+    >>> X.shape, np.allclose(X[:, 0] ** 2 + X[:, 2] ** 2, t**2)
+    ((100, 3), True)
     """
     n, noise = check_integer(n_samples, "n_samples"), check_number(noise, "noise", minimum=0)
     host = Rng(random_state).host
@@ -78,15 +114,36 @@ def make_swiss_roll(n_samples: int, noise: float = 0.0, random_state: RandomStat
 def make_ring(n_samples: int, noise: float = 0.1, random_state: RandomState = None) -> tuple[Array, Array]:
     """Gaussian noise mapped onto a ring: x = z / |z| + noise * z, z ~ N(0, I) in the plane.
 
-    A simple map turns the normal distribution into one of another shape, which is all that a decoder has to do. The
-    radius is 1 + noise * |z|, so never below 1, with mean 1 + noise * sqrt(pi / 2).
+    A simple map turns the normal distribution into a distribution of another shape, as a decoder has to. The radius is
+    1 + noise * |z|, so it is never below 1 and has mean 1 + noise * sqrt(pi / 2).
     Source: C. Doersch, "Tutorial on Variational Autoencoders", arXiv:1606.05908, figure 2 (there noise = 1/10).
+
+    Parameters
+    ----------
+    n_samples : int
+        Number of points, at least 1.
+    noise : float
+        Width of the ring, at least 0.
+    random_state : int, generator or None
 
     Returns
     -------
     X : array (n_samples, 2), float64
     t : array (n_samples,), float64
         The angle in radians, in (-pi, pi].
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range or of the wrong type; the message names it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scratchnet.datasets import make_ring
+    >>> X, t = make_ring(100, noise=0.0, random_state=0)
+    >>> X.shape, np.allclose(X, np.stack([np.cos(t), np.sin(t)], axis=1))
+    ((100, 2), True)
     """
     n, noise = check_integer(n_samples, "n_samples"), check_number(noise, "noise", minimum=0)
     z = Rng(random_state).host.standard_normal((n, 2))

@@ -1,4 +1,4 @@
-"""The user's own data: .npy, .npz and delimited text as X, and y where the file has labels. Nothing is unpickled."""
+"""Your own data: X, and y if there are labels, from .npy, .npz and delimited text. Nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -13,39 +13,53 @@ from scratchnet.backend import Array, asarray
 from scratchnet.datasets.delimited import read_delimited
 from scratchnet.validation import check_array
 
+__all__ = ["load_table"]
+
 LABEL_NAMES = ("y", "label", "target")
 
 
 def load_table(path: str | os.PathLike[str], label: str | None = None) -> tuple[Array, Array | None]:
-    """A table of numbers from a file; rows are samples.
+    r"""A table of numbers from a file; rows are samples.
 
     - ``.npy``: one array (n, d).
     - ``.npz``: the array ``X`` (or ``x``), or the only one beside the labels.
-    - ``.csv``, ``.tsv``, ``.txt``: UTF-8 text, one row a line. Commas, semicolons, tabs and blanks are told apart by
-      themselves. The first row is a header if it has a cell that is text and no cell that is a number, whole numbers
-      apart. A first column with a header but no name is a row index, as pandas and R write it, and is left out.
+    - ``.csv``, ``.tsv``, ``.txt``: UTF-8 text, one row per line. The delimiter (comma, semicolon, tab or spaces) is
+      detected. The first row is a header if some cell is text and no cell is a number other than a whole number. A
+      first column with an empty name is a row index, as pandas and R write it, and is left out.
 
     Parameters
     ----------
     path : path
     label : str, optional
-        The column or array that holds the labels. By default the one called ``y``, ``label`` or ``target`` in any case,
-        if there is one; in text a column ``y`` beside a column ``x`` is a coordinate, not a label.
+        The column or array that holds the labels. By default the one called ``y``, ``label`` or ``target`` (in upper or
+        lower case), if there is one; in text a column ``y`` beside a column ``x`` is a coordinate, not a label.
 
     Returns
     -------
     X : array (n, d) on the current backend
-        float32 and float64 stay what they are, integers become float32; text is read as float64.
+        float32 and float64 keep their dtype, integers become float32; text is read as float64.
     y : array (n,) or None
-        Whole numbers become int64, other numbers stay floats, both on the current backend; text stays a NumPy array of
-        strings, because no GPU holds strings.
+        Whole numbers become int64, other numbers stay floats, both on the current backend; text labels stay a NumPy
+        array of strings, because a GPU cannot hold strings.
 
     Raises
     ------
     OSError
-        If the file is not there (FileNotFoundError) or cannot be read.
+        If the file does not exist (FileNotFoundError) or cannot be read.
     ValueError, TypeError
-        If it is no such table; the message names the file, the place and what is wrong there.
+        If the file is not such a table; the message names the file, the place and what is wrong there.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from scratchnet.datasets import load_table
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "trees.csv"
+    ...     _ = path.write_text("height,width,label\n9,4,oak\n7,6,elm\n")
+    ...     X, y = load_table(path)
+    >>> X.tolist(), y.tolist()
+    ([[9.0, 4.0], [7.0, 6.0]], ['oak', 'elm'])
     """
     path = Path(path)
     if path.is_dir():
@@ -72,7 +86,7 @@ def load_table(path: str | os.PathLike[str], label: str | None = None) -> tuple[
 
 
 def _find_label(names: list[str], label: str | None, path: Path) -> str | None:
-    """Which of ``names`` holds the labels: ``label`` if given, else the one called like a label, else None."""
+    """The name of the labels: ``label`` if given, else the one called like labels usually are, else None."""
     if label is not None:
         if label not in names:
             raise ValueError(f"label={label!r}: {path} has no column or array of that name; it has {_listed(names)}")
@@ -80,7 +94,7 @@ def _find_label(names: list[str], label: str | None, path: Path) -> str | None:
     found = [name for name in names if name.lower() in LABEL_NAMES]
     if len(found) > 1:
         raise ValueError(
-            f"{path} has {_listed(found)}, each of which could be the label; choose one by label= or --label"
+            f"{path} has {_listed(found)}, each of which could be the label; choose one with label= or --label"
         )
     return found[0] if found else None
 
@@ -140,4 +154,4 @@ def _read_numpy(path: Path, label: str | None) -> tuple[np.ndarray, np.ndarray |
 def _unreadable(path: Path, error: Exception) -> ValueError:
     if "Object arrays" in str(error):
         return ValueError(f"{path} holds Python objects (dtype object), which are never unpickled; save plain numbers")
-    return ValueError(f"{path} is a damaged NumPy file, or none at all ({error or type(error).__name__})")
+    return ValueError(f"{path} is damaged, or not a NumPy file ({error or type(error).__name__})")

@@ -1,23 +1,30 @@
-"""Curves, bars and histograms, and what is made of them."""
+"""Line charts, bar charts and histograms, and the charts of a PCA and of a training history built on them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scratchnet.backend import to_numpy
-from scratchnet.plots.style import PALETTE, WIDTH, Axes, colors, figure, on, styled
+from scratchnet.plots.style import PALETTE, WIDTH, colors, figure, on, styled
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
+
+    from scratchnet.autoencoders.history import History
+    from scratchnet.decomposition import PCA
+
+__all__ = ["bars", "curves", "distributions", "history", "spectrum"]
 
 
 @styled
 def curves(
-    x: Any,
-    lines: Mapping[str, Any],
+    x: ArrayLike,
+    lines: Mapping[str, ArrayLike],
     *,
     xlabel: str,
     ylabel: str,
@@ -25,14 +32,35 @@ def curves(
     title: str | None = None,
     log_x: bool = False,
 ) -> Figure:
-    """One line a name over the same x, with markers where there are few points. ``log_x`` spaces x logarithmically."""
+    """One line per name over the same x, with markers where there are at most 20 points.
+
+    Parameters
+    ----------
+    x : (n,)
+    lines : {name: (n,)}
+        Two or more lines get a legend with their names.
+    xlabel, ylabel : str
+        With units, such as "KL (nats)".
+    ax, title
+        Axes to draw on, and a title for them.
+    log_x : bool
+        A logarithmic x axis; up to 12 values of x are its ticks.
+
+    Examples
+    --------
+    >>> from scratchnet import plots
+    >>> figure = plots.curves([1, 10, 100], {"a": [3, 2, 1]}, xlabel="epoch", ylabel="loss (nats)", log_x=True)
+    >>> len(figure.axes[0].lines)
+    1
+    """
     fig, ax = on(ax)
+    places = to_numpy(x)
     for (name, y), color in zip(lines.items(), colors(len(lines)), strict=True):
-        ax.plot(to_numpy(x), to_numpy(y), label=name, color=color, marker="o" if len(x) <= 20 else None)
+        ax.plot(places, to_numpy(y), label=name, color=color, marker="o" if len(places) <= 20 else None)
     if log_x:
         ax.set_xscale("log")
-        if len(x) <= 12:
-            ax.set_xticks(x, [f"{v:g}" for v in x])
+        if len(places) <= 12:
+            ax.set_xticks(places, [f"{v:g}" for v in places])
             ax.minorticks_off()
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.grid(visible=True, axis="y")
@@ -44,12 +72,12 @@ def curves(
 
 @styled
 def bars(
-    values: Any, *, xlabel: str, ylabel: str, names: Sequence[str] | None = None, ax: Axes | None = None
+    values: ArrayLike, *, xlabel: str, ylabel: str, names: Sequence[str] | None = None, ax: Axes | None = None
 ) -> Figure:
-    """One bar a value (n,), numbered from 1 or with ``names``."""
+    """One bar per value (n,), numbered from 1, or labelled with ``names`` (n,)."""
     fig, ax = on(ax, (WIDTH, 2.8))
     heights = to_numpy(values)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.locator_params(axis="x", integer=True)
     ax.bar(np.arange(1, len(heights) + 1), heights, color=PALETTE[0], width=0.7)
     if names is not None:
         ax.set_xticks(np.arange(1, len(heights) + 1), names)
@@ -60,9 +88,20 @@ def bars(
 
 @styled
 def distributions(
-    groups: Mapping[str, Any], *, xlabel: str, ax: Axes | None = None, title: str | None = None, n_bins: int = 50
+    groups: Mapping[str, ArrayLike], *, xlabel: str, ax: Axes | None = None, title: str | None = None, n_bins: int = 50
 ) -> Figure:
-    """Histograms of several groups of values on the same bins, each of area 1."""
+    """Histograms of several groups of values in the same bins, each scaled to area 1.
+
+    Parameters
+    ----------
+    groups : {name: array of any shape}
+    xlabel : str
+        What the values are, with their unit.
+    ax, title
+        Axes to draw on, and a title for them.
+    n_bins : int
+        Bins of equal width between the smallest and the largest value of all groups.
+    """
     fig, ax = on(ax, (WIDTH, 2.9))
     arrays = {name: to_numpy(values).astype(np.float64).reshape(-1) for name, values in groups.items()}
     edges = np.histogram_bin_edges(np.concatenate(list(arrays.values())), bins=n_bins)
@@ -78,12 +117,15 @@ def distributions(
 
 
 @styled
-def spectrum(pca: Any, *, n: int | None = None) -> Figure:
-    """The variance along each component of a fitted PCA, and the share of all variance that the first k explain."""
-    variance, share = (to_numpy(a)[:n] for a in (pca.explained_variance_, pca.explained_variance_ratio_))
+def spectrum(pca: PCA) -> Figure:
+    """Two panels of a fitted PCA: the variance along each component, and the share explained by the first k.
+
+    Variances are on a logarithmic axis; those below 1e-7 of the largest are rounding error and are not drawn.
+    """
+    variance, share = (to_numpy(a) for a in (pca.explained_variance_, pca.explained_variance_ratio_))
     fig, axes = figure(1, 2, size=(WIDTH, 2.9))
     k = np.arange(1, len(variance) + 1)
-    there = variance > 1e-7 * variance[0]  # below, a logarithmic axis would show nothing but rounding
+    there = variance > 1e-7 * variance[0]
     axes[0, 0].plot(k[there], variance[there], color=PALETTE[0])
     axes[0, 0].set(xlabel="component k", ylabel="variance λₖ", yscale="log")
     axes[0, 1].plot(k, np.cumsum(share), color=PALETTE[0])
@@ -94,10 +136,22 @@ def spectrum(pca: Any, *, n: int | None = None) -> Figure:
 
 
 @styled
-def history(rows: Any, columns: Sequence[str] | None = None) -> Figure:
-    """The columns of a model's ``history_`` over the epochs; columns of one unit share their axes.
+def history(rows: History, columns: Sequence[str] | None = None) -> Figure:
+    """Columns of a model's ``history_`` over the epochs; columns with the same unit share their axes.
 
-    By default the loss and what it is made of: loss, validation_loss, reconstruction, kl, as far as they are there.
+    Parameters
+    ----------
+    rows : History
+        ``model.history_``.
+    columns : sequence of str, optional
+        By default the loss and its parts: those of loss, validation_loss, reconstruction and kl that the model has.
+
+    Raises
+    ------
+    ValueError
+        If the model was trained for no epoch.
+    KeyError
+        If the history has no such column.
     """
     if not len(rows):
         raise ValueError("history is empty: the model was trained for no epoch")

@@ -1,33 +1,49 @@
-"""Clusters: Voronoi cells in the plane, k-means step by step, cliques, the tree of agglomerative clustering."""
+"""Clusters: Voronoi cells in the plane, k-means step by step, cliques of a graph, dendrograms."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scratchnet.backend import to_numpy
 from scratchnet.cluster.linkage import cut
-from scratchnet.plots.style import GREY, INK, PALETTE, WIDTH, Axes, colors, figure, on, styled
+from scratchnet.plots.style import GREY, INK, PALETTE, WIDTH, colors, figure, on, styled
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
+
+    from scratchnet.cluster.kmeans import LloydState
+
+__all__ = ["cliques", "dendrogram", "dendrogram_links", "kmeans_steps", "voronoi", "voronoi_cells"]
 
 
 @styled
 def voronoi(
-    centers: Any,
-    X: Any = None,
-    labels: Any = None,
+    centers: ArrayLike,
+    X: ArrayLike | None = None,
+    labels: ArrayLike | None = None,
     *,
     ax: Axes | None = None,
     title: str | None = None,
     box: tuple[float, float, float, float] | None = None,
 ) -> Figure:
-    """The cell of each centre (k, 2): all places that are nearer to it than to any other; and the points X (n, 2).
+    """The Voronoi cell of each centre in the plane (all places nearer to it than to any other centre), and points.
 
-    ``labels`` (n,) colours the points like the cells, else they are grey. ``box`` is (left, right, bottom, top).
+    Parameters
+    ----------
+    centers : (k, 2)
+    X : (n, 2), optional
+        Points to draw.
+    labels : (n,) of int, optional
+        Colours the points like the cells 0..k-1; without labels they are grey.
+    ax, title
+        Axes to draw on, and a title for them.
+    box : (left, right, bottom, top), optional
+        The part of the plane that is shown; by default everything, with a margin.
     """
     fig, ax = on(ax, (4.6, 4.2))
     ax.spines[:].set_visible(False)
@@ -42,18 +58,27 @@ def voronoi(
         ax.fill(*cell.T, facecolor=color, alpha=0.13, edgecolor="none")
         ax.fill(*cell.T, facecolor="none", edgecolor=INK, linewidth=0.6)
     point_colors = GREY if labels is None else np.asarray(palette)[to_numpy(labels)]
-    ax.scatter(*points.T, c=point_colors, s=7, linewidths=0, alpha=0.75, rasterized=True)
-    ax.scatter(*places.T, c=palette, s=85, marker="X", edgecolors="white", linewidths=1.2, zorder=3)
+    ax.scatter(points[:, 0], points[:, 1], c=point_colors, s=7, linewidths=0, alpha=0.75, rasterized=True)
+    ax.scatter(places[:, 0], places[:, 1], c=palette, s=85, marker="X", edgecolors="white", linewidths=1.2, zorder=3)
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[], aspect="equal")
     ax.set_title(title or "")
     return fig
 
 
 @styled
-def kmeans_steps(states: Iterable[Any], X: Any) -> Figure:
+def kmeans_steps(states: Iterable[LloydState], X: ArrayLike) -> Figure:
     """Six panels of k-means in the plane: initialise, assign, move, assign, move, converged.
 
-    ``states`` are those of ``KMeans(...).steps(X)``, X (n, 2); only the first run is drawn.
+    Parameters
+    ----------
+    states : iterable of LloydState
+        ``KMeans(...).steps(X)``. Only the first run (of ``n_init``) is drawn; a short run leaves panels empty.
+    X : (n, 2)
+
+    Raises
+    ------
+    ValueError
+        If ``states`` holds fewer than two states of the first run.
     """
     run = [state for state in states if state.run == 0]
     if len(run) < 2:
@@ -76,8 +101,26 @@ def kmeans_steps(states: Iterable[Any], X: Any) -> Figure:
 
 
 @styled
-def cliques(X: Any, graph: Any, cliques: Iterable[Any], *, ax: Axes | None = None, title: str | None = None) -> Figure:
-    """A graph (n, n) of points X (n, 2): lines between neighbours, and cliques of three nodes or more as patches."""
+def cliques(
+    X: ArrayLike,
+    graph: ArrayLike,
+    cliques: Iterable[Sequence[int]],
+    *,
+    ax: Axes | None = None,
+    title: str | None = None,
+) -> Figure:
+    """A graph of points in the plane: a line per edge, and a coloured patch per clique of three or more nodes.
+
+    Parameters
+    ----------
+    X : (n, 2)
+    graph : (n, n) of bool
+        Symmetric: which pairs are neighbours, as ``epsilon_graph`` and ``k_neighbor_graph`` return it.
+    cliques : iterable of sequences of int
+        ``maximal_cliques(graph)``.
+    ax, title
+        Axes to draw on, and a title for them.
+    """
     from matplotlib.collections import LineCollection
 
     fig, ax = on(ax, (5.2, 4.0))
@@ -89,7 +132,7 @@ def cliques(X: Any, graph: Any, cliques: Iterable[Any], *, ax: Axes | None = Non
         ax.fill(*corners[around].T, facecolor=PALETTE[i % len(PALETTE)], alpha=0.25, edgecolor="none")
     ends = np.argwhere(np.triu(adjacent, 1))
     ax.add_collection(LineCollection(list(points[ends]), colors=GREY, linewidths=0.8, zorder=1))
-    ax.scatter(*points.T, color=INK, s=22, linewidths=0, zorder=2)
+    ax.scatter(points[:, 0], points[:, 1], color=INK, s=22, linewidths=0, zorder=2)
     ax.set(xticks=[], yticks=[], aspect="equal")
     ax.spines[:].set_visible(False)
     ax.set_title(title or "")
@@ -97,9 +140,9 @@ def cliques(X: Any, graph: Any, cliques: Iterable[Any], *, ax: Axes | None = Non
 
 
 def voronoi_cells(centers: np.ndarray, low: np.ndarray, high: np.ndarray) -> list[np.ndarray]:
-    """For each centre the corners (m, 2) of its cell: the box from ``low`` to ``high``, cut at every bisector.
+    """The corners (m, 2) of each centre's cell: the box from ``low`` (2,) to ``high`` (2,), cut at every bisector.
 
-    A centre that equals another one has no places nearer to it alone and gets the cell of both.
+    Two equal centres share one cell, and both get it.
     """
     cells = []
     for i, center in enumerate(centers):
@@ -119,15 +162,14 @@ def voronoi_cells(centers: np.ndarray, low: np.ndarray, high: np.ndarray) -> lis
 
 @styled
 def dendrogram(
-    tree: Any,
+    tree: ArrayLike,
     *,
     threshold: float | None = None,
-    names: Any = None,
+    names: ArrayLike | None = None,
     ax: Axes | None = None,
     title: str | None = None,
-    ylabel: str = "height of the merge",
 ) -> Figure:
-    """The tree of agglomerative clustering: points below, each merge a bar that joins two clusters at its height.
+    """The tree of agglomerative clustering: points at the bottom, each merge a bar between two clusters at its height.
 
     Parameters
     ----------
@@ -136,7 +178,14 @@ def dendrogram(
     threshold : float, optional
         Draws a line at this height and colours the clusters below it, in the order of ``labels_`` (by first point).
     names : (n,), optional
-        Of the points, written below them.
+        Names of the points, written below them.
+    ax, title
+        Axes to draw on, and a title for them.
+
+    Raises
+    ------
+    ValueError
+        If ``tree`` is not a linkage matrix of at least two points.
     """
     Z = to_numpy(tree)
     if Z.ndim != 2 or Z.shape[1] != 4 or len(Z) == 0:
@@ -148,7 +197,7 @@ def dendrogram(
     below = np.zeros(len(Z), dtype=bool) if threshold is None else Z[:, 2] < threshold
     labels = cut(Z, int(below.sum()))
     palette = colors(int(labels.max()) + 1)
-    at_leaf = np.empty(2 * len(Z) + 1, dtype=int)  # any one point of each cluster
+    at_leaf = np.empty(2 * len(Z) + 1, dtype=int)  # one point of each cluster, no matter which
     at_leaf[: len(Z) + 1] = np.arange(len(Z) + 1)
     for k, left in enumerate(Z[:, 0].astype(int)):
         at_leaf[len(Z) + 1 + k] = at_leaf[left]
@@ -156,7 +205,9 @@ def dendrogram(
     ax.add_collection(LineCollection(list(links), colors=look, linewidths=0.9 if len(Z) > 60 else 1.3))
     if threshold is not None:
         ax.axhline(threshold, color=GREY, linewidth=1, linestyle="--")
-    ax.set(xlim=(-0.5, len(Z) + 0.5), ylim=(0, 1.05 * (float(Z[-1, 2]) or 1.0)), xticks=[], ylabel=ylabel)
+    ax.set(
+        xlim=(-0.5, len(Z) + 0.5), ylim=(0, 1.05 * (float(Z[-1, 2]) or 1.0)), xticks=[], ylabel="height of the merge"
+    )
     if names is not None:
         ax.set_xticks(np.arange(len(Z) + 1), [str(to_numpy(names)[i]) for i in order], parse_math=False)
         ax.tick_params(axis="x", length=0, labelsize=9 if len(Z) < 40 else 6)
@@ -166,16 +217,16 @@ def dendrogram(
 
 
 def dendrogram_links(tree: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where a dendrogram has its points and bars: the points from left to right (n,), the bars (n - 1, 4, 2).
+    """The layout of a dendrogram: the points from left to right (n,), and the corners of the bars (n - 1, 4, 2).
 
-    The i-th point from the left stands at x = i. Bar k goes from the top of one cluster up to the height of merge k,
-    over, and down to the top of the other: four corners (x, height). No bars cross, because the points of a cluster
-    stand side by side; the cluster of the first column of ``tree`` stands left.
+    The i-th point from the left is drawn at x = i. Bar k has four corners (x, height): from the top of one cluster up
+    to the height of merge k, across, and down to the top of the other cluster. Bars do not cross, because the points of
+    a cluster are drawn side by side, with the cluster in the first column of ``tree`` on the left.
     """
     n = len(tree) + 1
     pairs, heights = tree[:, :2].astype(int), tree[:, 2]
     size = np.r_[np.ones(n, dtype=int), tree[:, 3].astype(int)]
-    start = np.zeros(2 * n - 1, dtype=int)  # where the points of each cluster begin
+    start = np.zeros(2 * n - 1, dtype=int)  # position of the first point of each cluster
     for k in range(n - 2, -1, -1):
         left, right = pairs[k]
         start[left] = start[n + k]

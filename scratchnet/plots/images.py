@@ -1,23 +1,27 @@
-"""Rows that are images."""
+"""Grids of images: samples, reconstructions, a decoded latent plane."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil, sqrt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scratchnet.backend import to_numpy
-from scratchnet.plots.style import WIDTH, Axes, figure, on, styled
+from scratchnet.plots.style import WIDTH, figure, on, styled
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
+
+__all__ = ["as_images", "decoded_grid", "image_grid", "reconstructions"]
 
 
 @styled
 def image_grid(
-    images: Any,
+    images: ArrayLike,
     *,
     shape: tuple[int, int] | None = None,
     n_columns: int | None = None,
@@ -28,11 +32,40 @@ def image_grid(
     title: str | None = None,
     cell: float = 0.6,
 ) -> Figure:
-    """Images (n, n_features) or (n, height, width), row by row in one picture.
+    """Many images in one picture, row by row.
 
-    Values in [0, 1] are grey levels, black to white. Images with negative entries are shown in colour, each with its
-    own scale: blue below 0, white at 0, red above. ``gap`` is in pixels, ``cell`` the largest size of an image in
-    inches; labels stand at the rows and columns.
+    Values in [0, 1] are grey levels, from black to white. If any value is negative, all images are drawn in colour,
+    each on its own scale: blue below 0, white at 0, red above.
+
+    Parameters
+    ----------
+    images : (n, n_features) or (n, height, width)
+    shape : (height, width), optional
+        Needed for images (n, n_features) that are not square.
+    n_columns : int, optional
+        By default the grid is about as wide as it is high.
+    row_labels, column_labels : sequences of str, optional
+        One per row, one per column.
+    gap : int
+        Pixels between images.
+    ax, title
+        Axes to draw on, and a title for them.
+    cell : float
+        Largest width of an image on paper, in inches.
+
+    Raises
+    ------
+    ValueError
+        If the rows are not images of that shape.
+
+    Examples
+    --------
+    >>> from scratchnet import plots
+    >>> from scratchnet.datasets import load_mnist
+    >>> X, y = load_mnist("test")
+    >>> figure = plots.image_grid(X[:20], n_columns=10)
+    >>> figure.axes[0].images[0].get_array().shape  # 2 rows and 10 columns of 28 x 28 pixels, gaps of 1, RGBA
+    (57, 289, 4)
     """
     stack = as_images(images, shape)
     n, height, width = stack.shape
@@ -55,8 +88,8 @@ def image_grid(
     return fig
 
 
-def as_images(images: Any, shape: tuple[int, int] | None = None) -> np.ndarray:
-    """(n, height, width) on the host, from that or from rows; without ``shape`` the images are taken to be square."""
+def as_images(images: ArrayLike, shape: tuple[int, int] | None = None) -> np.ndarray:
+    """Images (n, n_features) or (n, height, width) as a NumPy array (n, height, width); square without ``shape``."""
     stack = to_numpy(images)
     if stack.ndim == 3:
         return stack
@@ -66,40 +99,57 @@ def as_images(images: Any, shape: tuple[int, int] | None = None) -> np.ndarray:
         side = round(sqrt(stack.shape[1]))
         shape = (side, side)
     if shape[0] * shape[1] != stack.shape[1]:
-        raise ValueError(f"images has {stack.shape[1]} features, which are no image of shape {shape}; pass shape=")
+        raise ValueError(f"images has {stack.shape[1]} features, which is not an image of shape {shape}; pass shape=")
     return stack.reshape(-1, *shape)
 
 
 def _to_rgba(stack: np.ndarray) -> np.ndarray:
     from matplotlib import colormaps
 
-    if not len(stack) or stack.min() >= -0.01 * np.abs(stack).max():  # rounding may leave something below 0
+    if not len(stack) or stack.min() >= -0.01 * np.abs(stack).max():  # rounding can make zeros slightly negative
         return colormaps["gray"](np.clip(stack, 0, 1))
     scale = np.abs(stack).max(axis=(1, 2), keepdims=True)
     return colormaps["RdBu_r"](0.5 + 0.5 * stack / np.where(scale > 0, scale, 1))
 
 
 def reconstructions(
-    x: Any, *x_hats: Any, labels: Sequence[str] = ("input", "reconstruction"), shape: tuple[int, int] | None = None
+    x: ArrayLike,
+    *x_hats: ArrayLike,
+    labels: Sequence[str] = ("input", "reconstruction"),
+    shape: tuple[int, int] | None = None,
 ) -> Figure:
-    """Images (n, n_features) in the first row, and what became of them in the rows below, one row a ``x_hat``."""
+    """Images x (n, n_features) in the first row, and below them one row per ``x_hat`` (n, n_features).
+
+    ``labels`` names the rows; ``shape`` is the (height, width) of images that are not square.
+    """
     rows = [as_images(row, shape) for row in (x, *x_hats)]
     return image_grid(np.concatenate(rows), n_columns=len(rows[0]), row_labels=labels)
 
 
 @styled
-def manifold_grid(
-    images: Any, codes: Any, *, shape: tuple[int, int] | None = None, axis_labels: tuple[str, str] = ("z₁", "z₂")
-) -> Figure:
-    """Decoded images (m * m, n_features) at the places of their codes (m * m, 2), which are a square grid of the plane.
+def decoded_grid(images: ArrayLike, codes: ArrayLike, *, shape: tuple[int, int] | None = None) -> Figure:
+    """Decoded images in the plane of their codes, which form a square grid; the axes show the codes' values.
 
-    Row by row from the top left, as ``latent.manifold_grid`` makes codes: the first latent grows to the right, the
-    second one upwards. The axes show the codes' values, which need not be evenly spaced.
+    ``latent.manifold_grid(m)`` makes such codes, row by row from the top left: z₁ grows to the right, z₂ upwards. The
+    values need not be evenly spaced.
+
+    Parameters
+    ----------
+    images : (m * m, n_features)
+        ``model.inverse_transform(codes)``.
+    codes : (m * m, 2)
+    shape : (height, width), optional
+        Of images that are not square.
+
+    Raises
+    ------
+    ValueError
+        If the codes are not a square grid of the plane, or if there are more or fewer images than codes.
     """
     stack, places = as_images(images, shape), to_numpy(codes)
     m = round(sqrt(len(places)))
     if places.shape != (m * m, 2) or len(stack) != m * m:
-        raise ValueError(f"codes of shape {places.shape} and {len(stack)} images are no square grid of the plane")
+        raise ValueError(f"codes of shape {places.shape} and {len(stack)} images are not a square grid of the plane")
     fig, axes = figure(size=(5.6, 5.5))
     ax = axes[0, 0]
     image_grid(stack, n_columns=m, gap=0, ax=ax)
@@ -108,5 +158,5 @@ def manifold_grid(
     ax.set_xticks(marks * width + (width - 1) / 2, [f"{v:.1f}" for v in places[marks, 0]])
     ax.set_yticks(marks * height + (height - 1) / 2, [f"{v:.1f}" for v in places[marks * m, 1]])
     ax.tick_params(length=3, top=False, labeltop=False, bottom=True, labelbottom=True)
-    ax.set(xlabel=axis_labels[0], ylabel=axis_labels[1])
+    ax.set(xlabel="z₁", ylabel="z₂")
     return fig

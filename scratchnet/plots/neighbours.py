@@ -1,27 +1,49 @@
-"""Neighbour embeddings: several side by side, the forces that shape them, and the descent as an animation."""
+"""Neighbour embeddings: several side by side, the forces on their points, and the descent as an animation."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from scratchnet.backend import to_numpy
 from scratchnet.plots.points import name_classes, scatter
-from scratchnet.plots.style import PALETTE, WIDTH, Axes, figure, on, style, styled
+from scratchnet.plots.style import PALETTE, WIDTH, figure, on, style, styled
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
+
+    from scratchnet.manifold.embedding import NeighbourEmbedding
+    from scratchnet.manifold.sne import EmbeddingState
+
+__all__ = ["animation", "crowding", "embeddings", "forces"]
 
 _PULL, _PUSH = PALETTE[0], PALETTE[2]
 
 
 @styled
-def embeddings(panels: Mapping[str, Any], labels: Any = None, *, n_columns: int = 2) -> Figure:
-    """One picture (n, 2) a title, each on its own scale: a sweep over perplexities, or methods side by side."""
+def embeddings(panels: Mapping[str, ArrayLike], labels: ArrayLike | None = None, *, n_columns: int = 2) -> Figure:
+    """Several embeddings of the same points side by side, each on its own scale: perplexities, or methods.
+
+    Parameters
+    ----------
+    panels : {title: (n, 2)}
+    labels : (n,), optional
+        Colours, as in :func:`scatter`.
+    n_columns : int
+        Panels per row.
+
+    Raises
+    ------
+    ValueError
+        If there is no panel.
+    """
     if not panels:
         raise ValueError("panels is empty; give at least one title and its embedding")
     n_rows = ceil(len(panels) / n_columns)
@@ -34,20 +56,36 @@ def embeddings(panels: Mapping[str, Any], labels: Any = None, *, n_columns: int 
 
 
 @styled
-def forces(state: Any, labels: Any = None, *, ax: Axes | None = None, title: str | None = None) -> Figure:
-    """The points of ``state``, one of ``TSNE(...).steps(X)``, each with two arrows: where it is pulled, where pushed.
+def forces(
+    state: EmbeddingState, labels: ArrayLike | None = None, *, ax: Axes | None = None, title: str | None = None
+) -> Figure:
+    """Attraction and repulsion on each point of an embedding in the plane, as two arrows on the same scale.
 
-    Both kinds of arrows have one scale. Where they are equally long and opposite the picture is in balance.
+    A point is in equilibrium where its arrows have equal length and opposite direction.
+
+    Parameters
+    ----------
+    state : EmbeddingState
+        One of those that ``TSNE(...).steps(X)`` yields.
+    labels : (n,), optional
+        Colours, as in :func:`scatter`.
+    ax, title
+        Axes to draw on, and a title for them.
+
+    Raises
+    ------
+    ValueError
+        If the embedding is not two-dimensional.
     """
     points = to_numpy(state.embedding)
     if points.shape[1] != 2:
         raise ValueError(f"the embedding has {points.shape[1]} dimensions; forces draws in the plane")
-    pull, push = (-to_numpy(part) for part in state.forces())  # a step goes along minus the gradient
+    pull, push = (-to_numpy(part) for part in state.forces())  # descent moves points along minus the gradient
     fig, ax = on(ax, (5.2, 4.6))
     scatter(points, labels, ax=ax, title=title, names=False)
     longest = max(float(np.linalg.norm(np.concatenate([pull, push]), axis=1).max()), np.finfo(float).tiny)
     scale = longest / (0.12 * max(float(np.ptp(points, axis=0).max()), np.finfo(float).tiny))
-    look = {"angles": "xy", "scale_units": "xy", "scale": scale, "width": 0.003, "headwidth": 4}
+    look: dict[str, Any] = {"angles": "xy", "scale_units": "xy", "scale": scale, "width": 0.003, "headwidth": 4}
     ax.quiver(*points.T, *pull.T, color=_PULL, label="attraction", **look)
     ax.quiver(*points.T, *push.T, color=_PUSH, label="repulsion", **look)
     ax.legend(loc="upper right")
@@ -55,18 +93,29 @@ def forces(state: Any, labels: Any = None, *, ax: Axes | None = None, title: str
 
 
 @styled
-def crowding(models: Mapping[str, Any], *, n_bins: int = 40) -> Figure:
-    """How attraction and repulsion are spread over distances in the plane: one panel for each fitted embedding.
+def crowding(models: Mapping[str, NeighbourEmbedding], *, n_bins: int = 40) -> Figure:
+    """How attraction and repulsion depend on the distance in the plane: one panel per fitted embedding.
 
-    The forces of all pairs, summed in bins of their distance (all equally wide on its logarithmic axis), as shares of
-    all attraction. Where there is attraction alone the picture is crushed: the crowding problem. Takes n^2 numbers.
+    The forces of all pairs, summed in bins of distance that are equally wide on the logarithmic axis, as shares of the
+    total attraction. At distances with attraction and no repulsion, points are crushed together: the crowding problem.
+    Memory grows as n^2.
+
+    Parameters
+    ----------
+    models : {title: fitted TSNE, SymmetricSNE or SNE}
+    n_bins : int
+
+    Raises
+    ------
+    ValueError
+        If all points of an embedding coincide.
     """
     fig, axes = figure(1, len(models), size=(WIDTH, 2.9), sharey=True)
     for ax, (title, model) in zip(axes[0], models.items(), strict=True):
         distance, pull, push = (to_numpy(a)[np.triu_indices(len(a), 1)] for a in model.pair_forces())
         apart = distance[distance > 0]
         if not len(apart):
-            raise ValueError(f"all points of {title!r} are at one place: there are no forces")
+            raise ValueError(f"all points of {title!r} are in the same place: there are no forces")
         edges = np.geomspace(float(apart.min()), float(apart.max()), n_bins + 1)
         for name, strength, color in (("attraction", pull, _PULL), ("repulsion", push, _PUSH)):
             share, _ = np.histogram(distance, edges, weights=strength / pull.sum(dtype=np.float64))
@@ -78,25 +127,36 @@ def crowding(models: Mapping[str, Any], *, n_bins: int = 40) -> Figure:
 
 
 def animation(
-    states: Iterable[Any], path: str | Path, labels: Any = None, *, every: int = 10, fps: int = 12, width: float = 3.2
+    states: Iterable[EmbeddingState],
+    path: str | Path,
+    labels: ArrayLike | None = None,
+    *,
+    every: int = 10,
+    fps: int = 12,
+    width: float = 3.2,
 ) -> Path:
-    """A GIF of a descent, such as ``TSNE(...).steps(X)``, which is run to its end; the path it was written to.
+    """Write a GIF of a descent, such as ``TSNE(...).steps(X)``, which is run to its end; return its path.
 
-    Each frame has its own scale, given below the points: embeddings start small and grow.
+    Each frame has its own scale, written below the points, because embeddings start small and grow.
 
     Parameters
     ----------
     states : iterable of EmbeddingState
     path : path
-        Ends in .gif.
+        A file name that ends in .gif.
     labels : (n,), optional
         Colours, as in :func:`scatter`; classes are named in the last frame, which stays for two seconds.
     every : int
         Iterations from one frame to the next; the last state is always shown.
     fps : int
-        Frames a second.
+        Frames per second.
     width : float
-        In inches of 80 pixels.
+        Width and height, in units of 80 pixels.
+
+    Raises
+    ------
+    ValueError
+        If there are no states.
     """
     from PIL import Image  # comes with matplotlib
 
@@ -106,8 +166,9 @@ def animation(
         ax = axes[0, 0]
 
         def take() -> None:
-            fig.canvas.draw()
-            frames.append(Image.fromarray(np.asarray(fig.canvas.buffer_rgba())[..., :3]).quantize(64))
+            canvas = cast("FigureCanvasAgg", fig.canvas)
+            canvas.draw()
+            frames.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).quantize(64))
 
         fig.set_dpi(80)
         for state in states:
@@ -116,7 +177,7 @@ def animation(
                 ax.spines[:].set_visible(False)
                 _show(ax, state)
                 fig.canvas.draw()
-                fig.set_layout_engine("none")  # from here on it stays as it is: laying out takes longer than drawing
+                fig.set_layout_engine("none")  # keep this layout: computing it takes longer than drawing
             if state.iteration % every == 0 or not frames:
                 _show(ax, state)
                 take()
@@ -130,8 +191,8 @@ def animation(
     return Path(path)
 
 
-def _show(ax: Axes, state: Any) -> None:
-    """Move the points of ``ax`` to where they are in ``state``."""
+def _show(ax: Axes, state: EmbeddingState) -> None:
+    """Move the points drawn in ``ax`` to their places in ``state``."""
     points = to_numpy(state.embedding)
     low, high = points.min(axis=0), points.max(axis=0)
     points = points - (low + high) / 2

@@ -1,4 +1,4 @@
-"""Points of the plane, by their labels."""
+"""Scatter plots of points in the plane, coloured by their labels."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scratchnet.backend import to_numpy
-from scratchnet.plots.style import INK, PALETTE, PAPER, Axes, colors, on, styled
+from scratchnet.plots.style import INK, PALETTE, PAPER, colors, on, styled
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
+
+__all__ = ["name_classes", "scatter"]
 
 
 @styled
 def scatter(
-    embedding: Any,
-    labels: Any = None,
+    embedding: ArrayLike,
+    labels: ArrayLike | None = None,
     *,
     ax: Axes | None = None,
     title: str | None = None,
@@ -24,28 +28,51 @@ def scatter(
     equal: bool = True,
     names: bool = True,
 ) -> Figure:
-    """Points in the plane, (n, 2), coloured by ``labels`` (n,).
+    """Points in the plane, coloured by their labels.
 
-    Labels of integers, strings or booleans are classes: each has its colour, and with ``names`` its name stands at the
-    median of its points. Floats are values on a colour scale. ``equal`` gives both axes the same scale.
+    Parameters
+    ----------
+    embedding : (n, 2)
+    labels : (n,), optional
+        Integers, strings and booleans are classes, one colour per class. Floats are values on a colour scale.
+    ax, title
+        Axes to draw on, and a title for them.
+    axis_labels : (str, str), optional
+        Names of the axes; without them the axes have no ticks either.
+    equal : bool
+        The same scale on both axes.
+    names : bool
+        Write the name of each class at the median of its points.
+
+    Raises
+    ------
+    ValueError
+        If the points are not in the plane, or if there are more or fewer labels than points.
+
+    Examples
+    --------
+    >>> from scratchnet import plots
+    >>> figure = plots.scatter([[0, 0], [1, 2], [3, 1]], ["ash", "elm", "elm"], title="trees")
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['ash', 'elm']
     """
     points = to_numpy(embedding)
     if points.ndim != 2 or points.shape[1] != 2:
         raise ValueError(f"embedding has shape {points.shape}; scatter draws points in the plane, (n, 2)")
     fig, ax = on(ax, (5.2, 4.6))
-    look = {"s": float(np.clip(6000 / max(len(points), 1), 3, 22)), "linewidths": 0, "rasterized": True}
+    look: dict[str, Any] = {"s": float(np.clip(6000 / max(len(points), 1), 3, 22)), "linewidths": 0, "rasterized": True}
     values = None if labels is None else to_numpy(labels)
     if values is None:
-        ax.scatter(*points.T, color=PALETTE[0], **look)
+        ax.scatter(points[:, 0], points[:, 1], color=PALETTE[0], **look)
     elif len(values) != len(points):
         raise ValueError(f"labels has {len(values)} entries, but embedding has {len(points)} points")
     elif values.dtype.kind == "f":
-        drawn = ax.scatter(*points.T, c=values, cmap="viridis", **look)
+        drawn = ax.scatter(points[:, 0], points[:, 1], c=values, cmap="viridis", **look)
         fig.colorbar(drawn, ax=ax, shrink=0.8)
     else:
         classes, which = np.unique(values, return_inverse=True)
-        # all classes in one call, in the order of the samples: none is painted over another as a whole
-        ax.scatter(*points.T, c=np.asarray(colors(len(classes)))[which], alpha=0.8, **look)
+        # one call draws all classes in the order of the samples, so that no class covers another
+        ax.scatter(points[:, 0], points[:, 1], c=np.asarray(colors(len(classes)))[which], alpha=0.8, **look)
         if names:
             name_classes(ax, points, values)
     if equal:
@@ -59,13 +86,13 @@ def scatter(
     return fig
 
 
-def name_classes(ax: Axes, embedding: Any, labels: Any) -> None:
-    """Each class's name at the median of its points; nothing where ``labels`` are None or floats."""
+def name_classes(ax: Axes, embedding: ArrayLike, labels: ArrayLike | None) -> None:
+    """Write each class's name at the median of its points; does nothing if ``labels`` are None or floats."""
     if labels is None or to_numpy(labels).dtype.kind == "f":
         return
     points, values = to_numpy(embedding), to_numpy(labels)
     box = {"boxstyle": "round,pad=0.18", "facecolor": PAPER, "edgecolor": "none", "alpha": 0.8}
-    look = {"fontsize": 9, "fontweight": "bold", "color": INK, "parse_math": False, "bbox": box}
+    look: dict[str, Any] = {"fontsize": 9, "fontweight": "bold", "color": INK, "parse_math": False, "bbox": box}
     for name in np.unique(values):
         x, y = np.median(points[values == name], axis=0)
         ax.annotate(str(name), (float(x), float(y)), ha="center", va="center", **look)

@@ -1,18 +1,20 @@
-"""The look of every figure: palette, sizes, and matplotlib's settings, which hold while one is drawn or saved."""
+"""The look of every figure: palette, sizes, and the matplotlib settings used while a figure is drawn or saved."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias
+from typing import TYPE_CHECKING, Any, ParamSpec, cast
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+__all__ = ["FAINT", "GREY", "INK", "PALETTE", "PAPER", "WIDTH", "colors", "figure", "on", "style", "styled"]
 
 P = ParamSpec("P")
-Axes: TypeAlias = Any
-"""``matplotlib.axes.Axes``; its type hints change from release to release."""
 
 PALETTE = (
     "#1330ff",
@@ -26,10 +28,10 @@ PALETTE = (
     "#6fa5a0",
     "#c2b1ff",
 )
-"""Ten colours for classes, found by a search that pushes the two most similar ones apart: at least 0.13 in OKLab, to
-the usual eye and as protanopes and deuteranopes see them; none too light for white paper or too dark for black."""
+"""Ten colours for classes. Any two differ by at least 0.13 in OKLab, in normal colour vision and as simulated for
+protanopia and deuteranopia; none is too light for white paper or too dark for black."""
 
-INK, PAPER, FAINT, GREY = "#24292f", "#fefefe", "#d4d9df", "#858d96"  # text, its ground, grid lines, unlabelled points
+INK, PAPER, FAINT, GREY = "#24292f", "#fefefe", "#d4d9df", "#858d96"  # text, background, grid lines, unlabelled points
 WIDTH = 6.4  # inches
 
 _STYLE: dict[str, Any] = {
@@ -66,7 +68,7 @@ _STYLE: dict[str, Any] = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """``with style():`` draws and saves figures with this module's look, and puts matplotlib's settings back."""
+    """``with style():`` draws and saves figures with this module's look, then restores matplotlib's settings."""
     import matplotlib
     from cycler import cycler
 
@@ -76,7 +78,7 @@ def style() -> Iterator[None]:
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """``draw``, with :func:`style` around it."""
+    """Decorator: call ``draw`` inside :func:`style`."""
 
     @wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
@@ -86,8 +88,22 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     return drawn
 
 
-def figure(n_rows: int = 1, n_columns: int = 1, *, size: tuple[float, float] = (WIDTH, 3.6), **kwargs: Any) -> Any:
-    """A new figure and its (n_rows, n_columns) array of axes. ``size`` is in inches, ``kwargs`` go to ``subplots``."""
+def figure(
+    n_rows: int = 1, n_columns: int = 1, *, size: tuple[float, float] = (WIDTH, 3.6), **kwargs: Any
+) -> tuple[Figure, NDArray[Any]]:
+    """A new figure and its array of axes, always (n_rows, n_columns); ``kwargs`` go to ``Figure.subplots``.
+
+    ``size`` is (width, height) in inches. The figure belongs to no pyplot window: there is nothing to close.
+
+    Examples
+    --------
+    >>> from scratchnet import plots
+    >>> figure, axes = plots.figure(1, 2)
+    >>> axes.shape
+    (1, 2)
+    >>> plots.scatter([[0, 0], [1, 1]], ax=axes[0, 1]) is figure
+    True
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -97,14 +113,14 @@ def figure(n_rows: int = 1, n_columns: int = 1, *, size: tuple[float, float] = (
         return fig, fig.subplots(n_rows, n_columns, squeeze=False, **kwargs)
 
 
-def on(ax: Axes | None, size: tuple[float, float] = (WIDTH, 3.6)) -> tuple[Any, Axes]:
-    """The figure of ``ax``, and ``ax``; or those of a new figure, of ``size`` inches."""
+def on(ax: Axes | None, size: tuple[float, float] = (WIDTH, 3.6)) -> tuple[Figure, Axes]:
+    """The figure of ``ax`` and ``ax`` itself; without ``ax``, a new figure of ``size`` inches and its axes."""
     if ax is None:
         fig, axes = figure(size=size)
         return fig, axes[0, 0]
-    return ax.figure, ax
+    return cast("Figure", ax.figure), ax
 
 
 def colors(n: int) -> list[str]:
-    """n class colours; beyond ten they repeat."""
+    """The colours of n classes, as hexadecimal strings; beyond ten they repeat."""
     return [PALETTE[i % len(PALETTE)] for i in range(n)]

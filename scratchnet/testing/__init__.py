@@ -1,8 +1,19 @@
-"""Tools to test code that must run on a GPU, on machines that have none.
+"""Test code for GPUs on machines without one.
 
-``with scratchnet.using("strict"):`` (after importing this module) makes new arrays :class:`StrictArray` objects: NumPy
-inside, CuPy's manners outside. Code that passes on them mixes no libraries, hides no transfer to the host and uses no
-name that CuPy does not have. Inside ``with kernels_on_cpu():`` they also run the CUDA kernels, compiled by g++.
+Importing this module registers the backend "strict": inside ``with scratchnet.using("strict"):`` new arrays are
+:class:`StrictArray` objects, which compute with NumPy and behave like CuPy's arrays. Code that works on them does not
+mix libraries, has no hidden transfers to the host, and uses no name that CuPy lacks. Inside ``with kernels_on_cpu():``
+they also run the CUDA kernels, compiled with g++.
+
+Examples
+--------
+>>> import scratchnet
+>>> from scratchnet.backend import asarray
+>>> from scratchnet.testing import count_host_syncs
+>>> with scratchnet.using("strict"), count_host_syncs() as syncs:
+...     loss = float(asarray([1.0, 2.0]).sum())
+>>> loss, syncs
+(3.0, ['float()'])
 """
 
 from scratchnet.testing.emulator import kernels_on_cpu

@@ -1,9 +1,9 @@
-// Just enough of CUDA's C++ to run the kernels of scratchnet/kernels on a CPU, for tests: tiny launches only.
+// Just enough of CUDA's C++ to run the kernels of scratchnet/kernels/cuda on a CPU, in tests with small launches.
 //
 // Blocks run one after the other. The threads of a block are fibers: each runs until it ends or has to wait, for the
 // block (__syncthreads) or for its warp (__syncwarp, shuffles). A thread that waits for one that has ended, or for one
-// that waits elsewhere, is an error here: on a GPU it would be undefined. Each warp runs ahead of the others as far as it
-// can, in ascending or descending order: where results differ, somebody reads or writes what he should have waited for.
+// that waits elsewhere, is an error here: on a GPU it would be undefined. Each warp runs ahead of the others as far as
+// it can, in ascending or descending order: if the results differ, a thread did not wait for another one's data.
 #pragma once
 #include <math.h>
 #include <setjmp.h>
@@ -25,7 +25,7 @@
 #define __device__ static inline
 #define __forceinline__
 #define __restrict__
-#define __shared__ static  // one block at a time, and all of its fibers on one thread: what is static is theirs
+#define __shared__ static  // one block at a time, all of its fibers on one thread: static variables are shared by the block
 #define __launch_bounds__(...)
 
 struct dim3 { unsigned x = 1, y = 1, z = 1; };
@@ -36,8 +36,8 @@ constexpr size_t STACK = 64 << 10;
 enum State { ENDED, READY, AT_BLOCK, AT_WARP };
 
 struct Fiber {
-    ucontext_t first;  // where it begins, with a stack of its own
-    jmp_buf later;     // where it goes on: a jump costs a tenth of a change of context
+    ucontext_t first;  // where it starts, with its own stack
+    jmp_buf later;     // where it continues: a jump costs a tenth of a context switch
     std::vector<char> stack = std::vector<char>(STACK);
     bool begun = false;
     State state = ENDED;
@@ -45,8 +45,8 @@ struct Fiber {
 
 static jmp_buf scheduler;
 static std::vector<Fiber> fibers;
-static unsigned now;                           // the thread that runs
-static char handed[2][1024][sizeof(double)];   // what threads hand each other; two, taken in turns: see exchange
+static unsigned now;                           // the running thread
+static char handed[2][1024][sizeof(double)];   // values that threads exchange; two buffers, used in turns: see exchange
 static unsigned turn[1024];
 static void (*body)(void*);
 static void* body_arguments;

@@ -1,16 +1,17 @@
-"""CUDA kernels on the CPU: the sources of :mod:`scratchnet.kernels.cuda`, compiled by g++, on arrays of the double.
+"""CUDA kernels on the CPU: the sources in :mod:`scratchnet.kernels.cuda`, compiled with g++, on strict arrays.
 
-``with kernels_on_cpu():`` gives the strict double a ``RawKernel``, as CuPy has one. Whatever hands work to a kernel on
-CuPy then does so on the double: what runs is the source, the launch with its arguments, and what becomes of the
-results. What does not run is a GPU: neither its compiler, nor its rounding of ``exp``, nor its order of additions.
+``with kernels_on_cpu():`` adds a ``RawKernel`` like CuPy's to the strict backend. Code that launches a kernel on CuPy
+arrays then launches it on strict arrays too. This tests the source, the launch with its arguments, and the use of the
+results. It does not test the GPU's compiler, its rounding of ``exp``, or its order of additions.
 
-A launch fails where a GPU would be undefined, or worse:
+A launch raises an error where a GPU's behaviour would be undefined:
 
-- an argument whose type is not that of the parameter, or an array that is not C-contiguous;
-- a thread that writes outside of an array (reading there gives NaN);
-- a thread that waits for others that never come;
-- blocks and threads run in ascending order, or, inside ``kernels_on_cpu(descending=True)``, in descending order:
-  results that differ by more than rounding tell of a missing ``__syncthreads``.
+- an argument of another type than the parameter, or an array that is not C-contiguous;
+- a write outside of an array (a read outside returns NaN);
+- a thread that waits for other threads that never arrive.
+
+Blocks and threads run in ascending order, or, inside ``kernels_on_cpu(descending=True)``, in descending order: results
+that differ by more than rounding show that a ``__syncthreads`` is missing.
 """
 
 from __future__ import annotations
@@ -36,14 +37,16 @@ import numpy as np
 from scratchnet.kernels import cuda as kernels
 from scratchnet.testing.strict import StrictArray, strict
 
-Variant = tuple[str, str, tuple[str, ...]]
-"""(source, name, options): what a compiler is given."""
+__all__ = ["EmulatedKernel", "every_variant", "kernels_on_cpu", "namespaces", "translation_unit"]
 
-_GUARD = 256  # bytes before and behind every array, all ones: NaN to who reads them
+Variant = tuple[str, str, tuple[str, ...]]
+"""(source, name, options) of one compiled kernel."""
+
+_GUARD = 256  # bytes before and after every array, all bits 1: NaN if read as a float
 
 
 def every_variant() -> list[Variant]:
-    """All kernels in all variants that the package launches."""
+    """All variants of all kernels that the package launches."""
     found = []
     for info in iter_modules(kernels.__path__):
         module = import_module(f"{kernels.__name__}.{info.name}")
@@ -55,30 +58,30 @@ def every_variant() -> list[Variant]:
 
 
 def translation_unit(variants: Sequence[Variant]) -> str:
-    """All variants in one file; each source with its options in a namespace of its own, as :func:`namespaces` says."""
+    """One C++ file with all variants, each source with its options in its own namespace; see :func:`namespaces`."""
     parts = []
     for (source, options), name in namespaces(variants).items():
         macros = [option.removeprefix("-D").partition("=") for option in options]
         parts += [f"#define {macro} {value}" for macro, _, value in macros]
-        parts += [f"namespace {name} {{", source.replace('extern "C"', ""), "}"]  # one C name cannot stand twice
+        parts += [f"namespace {name} {{", source.replace('extern "C"', ""), "}"]  # C names must be unique
         own = re.findall(r"^#define (\w+)", source, flags=re.MULTILINE)
         parts += [f"#undef {macro}" for macro in [*own, *(macro for macro, _, _ in macros)]]
     return "\n".join(parts) + "\n"
 
 
 def namespaces(variants: Sequence[Variant]) -> dict[tuple[str, tuple[str, ...]], str]:
-    """(source, options) of each variant: the namespace that it is put in."""
+    """The namespace of each (source, options) among the variants."""
     return {key: f"variant_{i}" for i, key in enumerate(dict.fromkeys((s, options) for s, _, options in variants))}
 
 
 class EmulatedKernel:
-    """Stands in for ``cupy.RawKernel``."""
+    """A replacement for ``cupy.RawKernel`` that runs the kernel on the CPU."""
 
     descending = False
 
-    def __init__(self, source: str, name: str, options: tuple[str, ...] = ()) -> None:
+    def __init__(self, source: str, name: str, options: tuple[str, ...]) -> None:
         variants = every_variant()
-        if (source, name, options) not in variants:  # somebody's own
+        if (source, name, options) not in variants:  # not one of the package's kernels
             variants = [(source, found, options) for found in re.findall(r'extern "C" __global__ void (\w+)', source)]
         library, i = _library(tuple(variants)), variants.index((source, name, options))
         self._launch = getattr(library, f"launch_{i}")
@@ -109,20 +112,20 @@ def _bytes(value: bytes) -> ctypes.Array[ctypes.c_char]:
 
 
 def _kind(a: Any) -> str:
-    """As the header's ``kind``. (A Python number is none: CuPy would pass it as 8 bytes, whatever is wanted.)"""
+    """The kind of an argument, as the header names it. Python numbers have none: CuPy would always pass 8 bytes."""
     if isinstance(a, StrictArray) or a is kernels.NULL:
         return "p8"
     return f"{a.dtype.kind}{a.nbytes}" if isinstance(a, np.generic) else type(a).__name__
 
 
 class _Guarded:
-    """Copies of arrays between guards; arrays that share memory share their copy."""
+    """Copies of arrays between guard bytes; arguments that are the same array share one copy."""
 
     def __init__(self, arrays: list[np.ndarray]) -> None:
         self.copies: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
         for a in arrays:
             if not a.flags.c_contiguous:
-                raise ValueError(f"a kernel knows nothing of strides: array of shape {a.shape} is not C-contiguous")
+                raise ValueError(f"kernels ignore strides, and an array of shape {a.shape} is not C-contiguous")
             if self._key(a) in self.copies:
                 continue
             if any(np.may_share_memory(a, other) for other, _ in self.copies.values()):
@@ -150,7 +153,19 @@ class _Guarded:
 
 @contextmanager
 def kernels_on_cpu(descending: bool = False) -> Iterator[None]:
-    """Inside the block the strict double runs kernels, as CuPy does. Needs g++."""
+    """Inside the block the strict backend runs the CUDA kernels, as CuPy does, on the CPU.
+
+    Parameters
+    ----------
+    descending : bool
+        Run blocks and threads in descending order.
+
+    Raises
+    ------
+    RuntimeError
+        At the first launch, if g++ is not installed or rejects a kernel; at any launch whose behaviour on a GPU would
+        be undefined (TypeError for arguments of the wrong type, ValueError for arrays that are strided or overlap).
+    """
     before = strict.__dict__.get("RawKernel"), EmulatedKernel.descending
     strict.__dict__["RawKernel"], EmulatedKernel.descending = EmulatedKernel, descending
     try:
@@ -163,9 +178,10 @@ def kernels_on_cpu(descending: bool = False) -> Iterator[None]:
 
 @cache
 def _library(variants: tuple[Variant, ...]) -> ctypes.CDLL:
+    """All variants compiled and loaded: launch_i and signature_i belong to the i-th."""
     compiler = shutil.which("g++")
     if compiler is None:
-        raise RuntimeError("g++ was not found; kernels_on_cpu needs it")
+        raise RuntimeError("kernels_on_cpu needs g++, which was not found; install it")
     where = namespaces(variants)
     launchers = "\n".join(
         f"""extern "C" const char* launch_{i}(unsigned blocks, unsigned threads, void** arguments, bool descending) {{
@@ -185,7 +201,7 @@ extern "C" const char* signature_{i}() {{
     options = ("-std=c++20", "-Og", "-ffp-contract=off", "-fPIC", "-shared", "-Wall", "-Werror", "-Wno-unknown-pragmas")
     done = subprocess.run([compiler, *options, source, "-o", library], capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"g++ refuses a kernel:\n{done.stderr}")
+        raise RuntimeError(f"g++ rejects a kernel:\n{done.stderr}")
     loaded = ctypes.CDLL(str(library))
-    shutil.rmtree(folder)  # what is loaded stays loaded
+    shutil.rmtree(folder)  # the loaded library no longer needs its file
     return loaded

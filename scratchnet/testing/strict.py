@@ -1,20 +1,20 @@
-"""A strict array double: NumPy inside, the manners of CuPy outside.
+"""A test double of CuPy: it computes with NumPy and behaves like CuPy.
 
-Where CuPy is more lenient in one release than in another, the double takes the stricter side. As in CuPy,
+Where releases of CuPy differ, the double does as the strictest of them. As in CuPy,
 
-- what comes from the host is a copy; no result is a number, not even the truth value of ``allclose``;
-- results of elementwise operations lie in C order, vectors of ``linalg`` in Fortran order;
-- float32 knows no numbers below 1.2e-38: CuPy compiles all kernels with ``-ftz=true``, which makes them 0. (Here those
-  from the host become 0, and those that ``exp``, powers and ``astype`` would leave.)
+- arrays from the host are copied; results are always arrays, never Python or NumPy scalars, even that of ``allclose``;
+- results of elementwise operations are in C order, matrices from ``linalg`` in Fortran order;
+- float32 numbers below 1.2e-38 are 0, because CuPy compiles all kernels with ``-ftz=true``. (The double sets them to 0
+  in arrays from the host and in the results of ``exp``, powers and ``astype``.)
 
 It refuses
 
 - implicit conversion to NumPy (``np.asarray(a)``, ``np.exp(a)``), and NumPy arrays or lists as operands;
 - names, methods and keyword arguments that CuPy does not have;
-- ``matmul(out=)`` into an array that is not C-contiguous or of the exact type; ``a[i] = v`` with repeated ``i``, which
-  CuPy leaves undefined; random draws into ``out=`` without ``size=``, which CuPy fills with a single number;
-- inside :func:`no_host_sync`, everything that makes the host wait for the device: ``float(a)``, ``if a:``, ``a.get()``,
-  boolean masks, ``nonzero``.
+- ``matmul(out=)`` into an array that is not C-contiguous or not of the exact dtype; ``a[i] = v`` with repeated ``i``,
+  which is undefined in CuPy; random draws into ``out=`` without ``size=``, which CuPy fills with one repeated number;
+- inside :func:`no_host_sync`, every operation that makes the host wait for the device: ``float(a)``, ``if a:``,
+  ``a.get()``, boolean masks, ``nonzero``.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from numpy.random import Generator
 
 from scratchnet import backend
 
+__all__ = ["HostSyncError", "StrictArray", "count_host_syncs", "no_host_sync", "strict"]
+
 
 class HostSyncError(RuntimeError):
     """The host would have waited for the device inside :func:`no_host_sync`."""
@@ -38,7 +40,7 @@ class HostSyncError(RuntimeError):
 
 class _Syncs:
     forbidden = False
-    seen: list[str] = []  # noqa: RUF012  (one counter for the process is meant)
+    seen: list[str] = []  # noqa: RUF012  (one list for the whole process, on purpose)
 
 
 @contextmanager
@@ -53,7 +55,7 @@ def no_host_sync() -> Iterator[None]:
 
 @contextmanager
 def count_host_syncs() -> Iterator[list[str]]:
-    """Yields a list that receives the name of every operation in the block that waits for the device."""
+    """Yields a list, to which every operation in the block that waits for the device appends its name."""
     before, _Syncs.seen = _Syncs.seen, []
     try:
         yield _Syncs.seen
@@ -63,12 +65,12 @@ def count_host_syncs() -> Iterator[list[str]]:
 
 def _sync(what: str) -> None:
     if _Syncs.forbidden:
-        raise HostSyncError(f"{what} makes the host wait for the device, inside no_host_sync()")
+        raise HostSyncError(f"{what} makes the host wait for the device, which no_host_sync() forbids")
     _Syncs.seen.append(what)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What CuPy has
+# What CuPy has and what it lacks
 # ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -78,17 +80,17 @@ _LACKS = {name: frozenset(words.split(",")) for name, _, words in (w.partition("
 _UFUNC_LACKS = frozenset({"where", "order", "subok", "signature", "sig", "axes", "axis", "keepdims"})
 _WAITS = frozenset({"nonzero", "argwhere", "flatnonzero", "unique", "extract", "bincount", "argpartition", "partition"})
 _WAITS |= {"digitize", "histogram", "delete", "setdiff1d", "union1d", "intersect1d", "place", "ravel_multi_index"}
-_TRUTH = frozenset({"allclose", "array_equal", "array_equiv"})  # 0-d arrays
-_FORTRAN = frozenset({"eigh", "qr", "solve", "svd"})  # of linalg
-_C_ORDER = frozenset({"where", "clip", "round", "around", "isclose", "nan_to_num"})  # beside all ufuncs
-_UNDERFLOWS = frozenset({"exp", "exp2", "power", "square", "astype"})  # where tiny numbers come from
+_TRUTH = frozenset({"allclose", "array_equal", "array_equiv"})  # return 0-d arrays
+_FORTRAN = frozenset({"eigh", "qr", "solve", "svd"})  # from linalg
+_C_ORDER = frozenset({"where", "clip", "round", "around", "isclose", "nan_to_num"})  # as do all ufuncs
+_UNDERFLOWS = frozenset({"exp", "exp2", "power", "square", "astype"})  # can return tiny numbers
 _SMALLEST = np.finfo(np.float32).tiny
 _NOTHING: frozenset[str] = frozenset()
-_FROM_HOST = frozenset({"array", "asarray", "ascontiguousarray"})  # the explicit ways to the device
+_FROM_HOST = frozenset({"array", "asarray", "ascontiguousarray"})  # the explicit ways to move an array to the device
 
 
 def _to_device(value: Any) -> Any:
-    """A NumPy result as the double hands it out: always an array, never a NumPy scalar."""
+    """A NumPy result as strict arrays, never NumPy scalars."""
     if isinstance(value, np.ndarray | np.generic):
         return StrictArray._wrap(np.asarray(value))
     if isinstance(value, tuple):
@@ -99,7 +101,7 @@ def _to_device(value: Any) -> Any:
 
 
 def _to_inside(value: Any, what: str) -> Any:
-    """An argument as NumPy takes it; NumPy arrays are refused, as CuPy refuses them."""
+    """An argument for NumPy, with strict arrays unwrapped; NumPy arrays are refused, as CuPy does."""
     if isinstance(value, StrictArray):
         return value._a
     if isinstance(value, np.ndarray):
@@ -112,7 +114,7 @@ def _to_inside(value: Any, what: str) -> Any:
 
 
 def _as_kernels_leave_it(a: np.ndarray) -> np.ndarray:
-    """Tiny float32 entries of ``a``, which is ours, become 0."""
+    """Set tiny float32 entries of ``a`` to 0, in place."""
     if a.dtype == np.float32:
         a[np.abs(a) < _SMALLEST] = 0
     return a
@@ -153,10 +155,10 @@ def _call(function: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs
 
 
 class StrictArray:
-    """A NumPy array that behaves like a device array. Make one with ``strict.asarray``; ``.get()`` brings it back."""
+    """A NumPy array that behaves like a device array; ``strict.asarray`` makes one, ``.get()`` copies it to NumPy."""
 
     _a: np.ndarray
-    __array_ufunc__ = None  # NumPy's operators and ufuncs refuse instead of converting
+    __array_ufunc__ = None  # NumPy's operators and ufuncs then raise instead of converting
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self) -> None:
@@ -213,7 +215,7 @@ class StrictArray:
     def __repr__(self) -> str:
         return f"strict({self._a!r})"
 
-    # -- the host asks ------------------------------------------------------------------------------------------------
+    # -- these wait for the device ------------------------------------------------------------------------------------
 
     def __float__(self) -> float:
         _sync("float()")
@@ -302,7 +304,7 @@ for _name in ("neg", "pos", "abs", "invert"):
 
 
 class _Namespace:
-    """A NumPy namespace seen through the list of CuPy's names."""
+    """A NumPy namespace restricted to the names that CuPy has."""
 
     def __init__(self, name: str, module: Any, section: str, **parts: Any) -> None:
         self.__name__, self._module, self._section = name, module, section
@@ -310,7 +312,7 @@ class _Namespace:
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name not in _NAMES[self._section]:
-            raise AttributeError(f"module 'cupy' has no attribute {name!r} (seen through {self.__name__})")
+            raise AttributeError(f"module 'cupy' has no attribute {name!r} (tested by {self.__name__})")
         value = getattr(self._module, name)
         if isinstance(value, type) or not callable(value):
             return value
@@ -319,7 +321,7 @@ class _Namespace:
         return lambda *args, **kwargs: _call(value, name, args, kwargs)
 
     def __repr__(self) -> str:
-        return f"<strict double of cupy: {self.__name__}>"
+        return f"<test double of cupy: {self.__name__}>"
 
 
 def _from_host(function: Callable[..., Any], x: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> StrictArray:
@@ -336,7 +338,7 @@ def _nested(x: Any) -> Any:
 class _Random:
     @staticmethod
     def default_rng(seed: int) -> _Namespace:
-        """A generator that draws the same numbers as NumPy's."""
+        """A generator of the same numbers as NumPy's."""
         return _Namespace("strict.random.Generator", np.random.default_rng(seed), "generator")
 
 

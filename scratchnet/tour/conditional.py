@@ -222,7 +222,7 @@ def _planes(data: TourData, model: ConditionalVAE, judge: KNeighborsClassifier) 
             "from scratchnet import plots\nfrom scratchnet.autoencoders import ConditionalVAE, latent", FIT,
             f"codes = latent.manifold_grid({side})",
             f"images = model.inverse_transform(codes, y[:1].repeat({side**2}))",
-            "plots.manifold_grid(images, codes).savefig(\"plane.png\")",
+            "plots.decoded_grid(images, codes).savefig(\"plane.png\")",
         ),
     )  # fmt: skip
 

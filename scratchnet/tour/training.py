@@ -12,8 +12,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any, Self
 
-from scratchnet import blocks
 from scratchnet.backend import backend_module
+from scratchnet.rows import n_threads
 from scratchnet.tour.report import Tell
 
 
@@ -28,7 +28,7 @@ class Trainings:
         self.tell = tell
         self.stop = threading.Event()
         on_host = backend_module().__name__ != "cupy"
-        self.pool = ThreadPoolExecutor(blocks.n_threads() if on_host else 1)
+        self.pool = ThreadPoolExecutor(n_threads() if on_host else 1)
 
     def __call__(self, model: Any, *data: Any, each: Callable[[Any], None] | None = None, **kwargs: Any) -> Future[Any]:
         """``model.fit(*data, **kwargs)``, later; ``each`` is called with every epoch's state, on another thread."""

@@ -156,7 +156,7 @@ def _plane(data: TourData, vae: VAE) -> Section:
         codes = latent.manifold_grid(15)
         pictures = [
             Picture(
-                plots.manifold_grid(vae.inverse_transform(codes), codes, shape=data.shape),
+                plots.decoded_grid(vae.inverse_transform(codes), codes, shape=data.shape),
                 f"A grid of 15 by 15 images decoded from the plane: neighbouring images are alike, and one form of "
                 f"the {data.name} turns into the next.",
                 "Decoded means at equal steps of probability of N(0, 1) along both latents.",
@@ -181,7 +181,7 @@ def _plane(data: TourData, vae: VAE) -> Section:
             "from scratchnet import plots\nfrom scratchnet.autoencoders import VAE, latent",
             f"vae = VAE(hidden={PLANE_HIDDEN}, n_latent=2, epochs={PLANE_EPOCHS}).fit(X)",
             "codes = latent.manifold_grid(15)",
-            'plots.manifold_grid(vae.inverse_transform(codes), codes).savefig("plane.png")'
+            'plots.decoded_grid(vae.inverse_transform(codes), codes).savefig("plane.png")'
             if data.shape
             else "rows = vae.inverse_transform(codes)",
         ),
