@@ -90,7 +90,7 @@ def check(
     backend: Backend = None,
 ) -> None:
     """Check every hand-written gradient against differences of its loss; exit 1 if one is wrong."""
-    from scratchnet.checks import cases
+    from scratchnet.gradient_cases import cases
     from scratchnet.nn.gradcheck import TOLERANCE
 
     use_backend(backend)

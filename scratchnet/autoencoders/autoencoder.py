@@ -9,9 +9,8 @@ from typing import Any, ClassVar
 from numpy.typing import ArrayLike
 
 from scratchnet.autoencoders.base import BaseAutoencoder
-from scratchnet.autoencoders.parts import ACTIVATIONS
 from scratchnet.backend import Array
-from scratchnet.nn import Dense, Layer, Sequential, TransposedDense
+from scratchnet.nn import ACTIVATIONS, Dense, Layer, Sequential, TransposedDense
 from scratchnet.validation import check_bool
 
 __all__ = ["Autoencoder"]

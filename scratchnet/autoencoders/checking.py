@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from scratchnet.autoencoders import likelihoods
-from scratchnet.autoencoders.parts import ACTIVATIONS, OPTIMIZERS
 from scratchnet.backend import Array, Rng, get_xp
+from scratchnet.nn import ACTIVATIONS, OPTIMIZERS
 from scratchnet.validation import check_choice, check_dtype, check_integer, check_number
 
 __all__ = ["check_common_parameters", "check_unchanged", "check_unit_interval", "hold_out"]

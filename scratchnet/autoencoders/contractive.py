@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from scratchnet.autoencoders.parts import ACTIVATIONS
 from scratchnet.autoencoders.penalised import PenalisedAutoencoder
 from scratchnet.backend import Array
-from scratchnet.nn import Sequential
+from scratchnet.nn import ACTIVATIONS, Sequential
 from scratchnet.validation import check_choice, check_number
 
 __all__ = ["ContractiveAutoencoder"]

@@ -23,10 +23,9 @@ from numpy.typing import DTypeLike
 from scratchnet.autoencoders import likelihoods
 from scratchnet.autoencoders.history import History
 from scratchnet.autoencoders.likelihoods import Likelihood
-from scratchnet.autoencoders.parts import ACTIVATIONS
 from scratchnet.backend import Array, RandomState, Rng
 from scratchnet.base import Estimator
-from scratchnet.nn import Dense, Layer, Params, Sequential, glorot_uniform
+from scratchnet.nn import ACTIVATIONS, Dense, Layer, Params, Sequential, glorot_uniform
 from scratchnet.nn.initializers import Initializer
 
 __all__ = ["Draws", "Model", "weighted_sum"]

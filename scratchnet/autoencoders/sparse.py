@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from scratchnet.autoencoders.autoencoder import Autoencoder
-from scratchnet.autoencoders.parts import ACTIVATIONS
 from scratchnet.autoencoders.penalised import PenalisedAutoencoder
 from scratchnet.backend import Array, get_xp
-from scratchnet.nn import Sequential, TopK, kl_bernoulli, kl_bernoulli_grad
+from scratchnet.nn import ACTIVATIONS, Sequential, TopK, kl_bernoulli, kl_bernoulli_grad
 from scratchnet.validation import check_choice, check_integer, check_number
 
 __all__ = ["KSparseAutoencoder", "SparseAutoencoder"]

@@ -15,9 +15,8 @@ import numpy as np
 
 from scratchnet.autoencoders.history import EpochState
 from scratchnet.autoencoders.model import Model
-from scratchnet.autoencoders.parts import OPTIMIZERS
 from scratchnet.backend import Array, NoiseStream, Rng, get_xp
-from scratchnet.nn import Optimizer, Params
+from scratchnet.nn import OPTIMIZERS, Optimizer, Params
 from scratchnet.rows import blas_on_one_thread, rows_from
 
 __all__ = ["DivergedError", "Minibatches", "block_gradient", "gather", "n_blocks", "train"]

@@ -1,16 +1,17 @@
-"""Everything in scratchnet that has a gradient, ready to be checked: the list behind ``scratchnet check``.
+"""Everything in scratchnet that has a gradient, as small float64 problems: what ``scratchnet check`` goes through.
 
-Each case is a small float64 problem. Parameters are checked where they stand; inputs are checked by making them
-parameters (``Params.of``). A new layer, loss or model belongs here, and then both the command and the tests cover it.
+Gradients with respect to parameters are checked in place; those with respect to inputs by making the inputs parameters
+(``Params.of``). Add a new layer, loss or model here, and both the command and the tests check it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from scratchnet.autoencoders import (
     IWAE,
@@ -58,15 +59,21 @@ from scratchnet.nn import (
     mse_grad,
 )
 
+__all__ = ["Case", "cases"]
+
+Problem: TypeAlias = tuple[Callable[[], Array], Params]
+"""(loss, params) for :func:`~scratchnet.nn.check_gradient`, after a backward pass."""
+
 
 @dataclass
 class Case:
-    """``prepare()`` builds the problem, runs the backward pass and returns (loss, params) for ``check_gradient``."""
+    """One line of the table: ``prepare()`` builds the problem and runs its backward pass."""
 
     name: str
-    prepare: Callable[[], tuple[Callable[[], Array], Params]]
+    prepare: Callable[[], Problem]
 
     def check(self, *, per_entry: bool = False) -> GradientReport:
+        """Compare the gradient with differences of the loss, of every entry by itself if ``per_entry``."""
         loss, params = self.prepare()
         return check_gradient(loss, params, per_entry=per_entry)
 
@@ -90,8 +97,8 @@ def cases() -> Iterator[Case]:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def _layer(layer: Layer, n_in: int) -> tuple[Callable[[], Array], Params]:
-    """A layer's own parameters and its input x, together, under L = sum(w * layer(x)) for fixed w."""
+def _layer(layer: Layer, n_in: int) -> Problem:
+    """A layer's parameters and its input x under L = sum(w * layer(x)) with fixed w."""
     rng = np.random.default_rng(3)
     params = Params()
     layer.declare(params, "")
@@ -105,8 +112,8 @@ def _layer(layer: Layer, n_in: int) -> tuple[Callable[[], Array], Params]:
     return lambda: (w * layer.forward(x)).sum(), params
 
 
-def _tied() -> tuple[Callable[[], Array], Params]:
-    """Dense(5, 4), Tanh and the transpose back: W lies on both ways, from x to the code and from the code to y."""
+def _tied() -> Problem:
+    """Dense(5, 4), Tanh and the transpose back: W stands in both, from x to the code and from the code to y."""
     rng, dense = np.random.default_rng(9), Dense(5, 4)
     net = Sequential(dense, Tanh(), back := TransposedDense(dense))
     params = net.build(Rng(1), "float64")
@@ -118,8 +125,8 @@ def _tied() -> tuple[Callable[[], Array], Params]:
     return lambda: (w * net.forward(x)).sum(), params
 
 
-def _gaussian_sample() -> tuple[Callable[[], Array], Params]:
-    """h = [mu | logvar] under L = sum(w * z) + 0.7 KL, at fixed noise."""
+def _gaussian_sample() -> Problem:
+    """h = [mu | logvar] under L = sum(w * z) + 0.7 KL with fixed noise."""
     rng, sample = np.random.default_rng(4), GaussianSample()
     h, eps, w = (asarray(rng.standard_normal(shape)) for shape in ((6, 8), (6, 4), (6, 4)))
     params = Params.of(h=h)
@@ -135,11 +142,15 @@ def _gaussian_sample() -> tuple[Callable[[], Array], Params]:
 
 
 def _function(
-    name: str, value: Callable[..., Array], grad: Callable[..., Any], fixed: dict[str, Any] | None = None, **arrays: Any
+    name: str,
+    value: Callable[..., Array],
+    grad: Callable[..., Array | tuple[Array, ...]],
+    fixed: dict[str, ArrayLike] | None = None,
+    **arrays: ArrayLike,
 ) -> Case:
-    """``value`` of named arrays with ``grad`` giving the derivative by each of them, in that order."""
+    """``value`` of named arrays, and ``grad``, its derivatives with respect to each of them in that order."""
 
-    def prepare() -> tuple[Callable[[], Array], Params]:
+    def prepare() -> Problem:
         constants = {k: asarray(v) for k, v in (fixed or {}).items()}
         params = Params.of(**{k: asarray(v) for k, v in arrays.items()})
         inputs = {k: weight for k, (weight, _) in params.views.items()}
@@ -175,7 +186,7 @@ def _losses() -> Iterator[Case]:
 
 def _divergences() -> Iterator[Case]:
     rng = np.random.default_rng(6)
-    p, q = rng.dirichlet(np.full(5, 5.0), (2, 6))  # no entry near the edge of the simplex
+    p, q = rng.dirichlet(np.full(5, 5.0), (2, 6))  # no entry near 0
     a, b = rng.uniform(0.1, 0.9, (2, 6, 5))
     mu, logvar, mu2, logvar2 = rng.standard_normal((4, 6, 5))
     yield _function("kl_discrete", kl_discrete, kl_discrete_grad, p=p, q=q)
@@ -223,7 +234,7 @@ def _model_case(name: str, model: Any, several: bool = False) -> Case:
     return Case(name, lambda: _model(model, several))
 
 
-def _model(model: Any, several: bool) -> tuple[Callable[[], Array], Params]:
+def _model(model: Any, several: bool) -> Problem:
     """All parameters of a model, at fixed noise and weights, away from its first weights (where biases are 0)."""
     rng = np.random.default_rng(7)
     X, labels = rng.uniform(0.05, 0.95, (6, 5)), np.arange(6) % 3
@@ -237,7 +248,7 @@ def _model(model: Any, several: bool) -> tuple[Callable[[], Array], Params]:
     return lambda: weighted_sum(weights, model.terms(*batch, noise)), model.params_
 
 
-def _greyness() -> tuple[Callable[[], Array], Params]:
+def _greyness() -> Problem:
     """How close to 1/2 decoded probabilities are, as a function of the code."""
     rng, model = np.random.default_rng(10), VAE(**SMALL, epochs=0, dtype="float64", random_state=0)
     model.fit(rng.uniform(size=(6, 5)))
@@ -260,7 +271,7 @@ def _embeddings() -> Iterator[Case]:
             yield Case(f"TSNE in {k}-D, dof {dof:g}", lambda k=k, dof=dof: _embedding(k, Student(dof)))  # type: ignore[misc]
 
 
-def _embedding(k: int, kernel: Kernel, by_row: bool = False) -> tuple[Callable[[], Array], Params]:
+def _embedding(k: int, kernel: Kernel, by_row: bool = False) -> Problem:
     """KL(P || Q) as a function of the embedding Y (10, k), for some P with a zero diagonal."""
     rng = np.random.default_rng(8)
     P = rng.uniform(size=(10, 10))
