@@ -280,11 +280,11 @@ class Rng:
 
     def standard_normal(self, size: tuple[int, ...], dtype: DTypeLike = "float64") -> Array:
         """Draws from N(0, 1)."""
-        return self.device.standard_normal(size=size, dtype=dtype)
+        return self.device.standard_normal(size=size, dtype=np.dtype(dtype))
 
     def random(self, size: tuple[int, ...], dtype: DTypeLike = "float64") -> Array:
         """Draws from the uniform distribution on [0, 1)."""
-        return self.device.random(size=size, dtype=dtype)
+        return self.device.random(size=size, dtype=np.dtype(dtype))
 
     def fill_normal(self, out: Array) -> Array:
         """Fill the C-contiguous float array ``out`` with draws from N(0, 1) and return it."""
@@ -342,11 +342,11 @@ class NoiseStream:
 
     def standard_normal(self, size: tuple[int, ...], dtype: DTypeLike = "float64") -> Array:
         """Draws from N(0, 1)."""
-        return self._generator().standard_normal(size=size, dtype=dtype)
+        return self._generator().standard_normal(size=size, dtype=np.dtype(dtype))
 
     def random(self, size: tuple[int, ...], dtype: DTypeLike = "float64") -> Array:
         """Draws from the uniform distribution on [0, 1)."""
-        return self._generator().random(size=size, dtype=dtype)
+        return self._generator().random(size=size, dtype=np.dtype(dtype))
 
     def _generator(self) -> Any:
         if not self._moved:

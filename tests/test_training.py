@@ -157,6 +157,13 @@ def test_copies_that_train_share_the_weights_and_nothing_else():
     assert (model.params_.views["encoder.0.b"][0] == 7).all()
 
 
+def test_a_batch_larger_than_the_data_is_cut_as_the_data_are():
+    model = Autoencoder(**SMALL | {"batch_size": 100_000})
+    assert [share for _, share, *_ in batches_of(model).blocks] == [250] * 6
+    model.fit(X[:100])
+    assert len(Minibatches(model, (X[:100],), NoiseStream(0)).blocks) == 1
+
+
 # -- noise ------------------------------------------------------------------------------------------------------------
 
 

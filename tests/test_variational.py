@@ -335,7 +335,7 @@ def test_a_sampler_with_the_wrong_sigma_is_caught(xp, X):
 
 def test_a_model_trained_with_the_wrong_sigma_is_caught(monkeypatch, X):
     """Trained around its mistake, as it would be in the wild, it is still caught."""
-    monkeypatch.setattr("scratchnet.autoencoders.variational.GaussianSample", Broken)
+    monkeypatch.setattr("scratchnet.autoencoders.base_vae.GaussianSample", Broken)
     vae = small(epochs=40).fit(X)
     assert isinstance(vae.sample_, Broken)
     assert not consistency_check(vae).ok

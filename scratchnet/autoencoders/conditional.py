@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from scratchnet.autoencoders import conditions
+from scratchnet.autoencoders.base_vae import BaseVAE
 from scratchnet.autoencoders.model import weighted_sum
-from scratchnet.autoencoders.variational import BaseVAE
 from scratchnet.backend import Array, RandomState
 from scratchnet.validation import check_integer
 

@@ -11,8 +11,8 @@ from math import sqrt
 from typing import Any, NamedTuple
 
 from scratchnet.autoencoders import evidence
+from scratchnet.autoencoders.base_vae import BaseVAE
 from scratchnet.autoencoders.conditional import ConditionalVAE
-from scratchnet.autoencoders.variational import BaseVAE
 from scratchnet.backend import Array, Rng, get_xp
 from scratchnet.validation import check_integer
 

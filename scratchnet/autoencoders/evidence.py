@@ -12,8 +12,8 @@ from scratchnet.backend import Array, get_xp
 from scratchnet.nn import kl_normal_entries
 
 if TYPE_CHECKING:
+    from scratchnet.autoencoders.base_vae import BaseVAE
     from scratchnet.autoencoders.model import Draws
-    from scratchnet.autoencoders.variational import BaseVAE
 
 __all__ = ["beside", "elbo", "importance_bound", "log_weights"]
 

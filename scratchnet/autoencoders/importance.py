@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from math import log
 from typing import Any
 
-from scratchnet.autoencoders.variational import VAE, seen
+from scratchnet.autoencoders.base_vae import seen
+from scratchnet.autoencoders.variational import VAE
 from scratchnet.backend import Array, get_xp
 from scratchnet.validation import check_integer
 

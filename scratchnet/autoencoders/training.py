@@ -97,12 +97,12 @@ class Minibatches:
 
     def __init__(self, model: Model, data: tuple[Array, ...], noise: NoiseStream) -> None:
         self.model, self.xp = model, get_xp(data[0])
-        blocks = n_blocks(model.batch_size) if self.xp is np and model.terms_are_means else 1
-        share = -(-model.batch_size // blocks)
-        self.blocks = [(i, share, model, data, noise) for i in range(blocks)]
+        size = min(model.batch_size, len(data[0]))
+        blocks = n_blocks(size) if self.xp is np and model.terms_are_means else 1
+        self.blocks = [(i, -(-size // blocks), model, data, noise) for i in range(blocks)]
         self.rows = rows_from(self.blocks) if blocks > 1 else None
-        self.kept = (model.replica(), noise)  # of a single block
-        self.params: Params = model.params_ if self.rows else self.kept[0].params_
+        self.kept = None if self.rows else (model.replica(), noise)  # of a single block
+        self.params: Params = self.kept[0].params_ if self.kept else model.params_
 
     def run_epoch(self, epoch: int, order: Array, optimizer: Optimizer) -> Array:
         """One pass over the data in the given order. Returns a number per step that is NaN or infinite as soon as any
