@@ -1,4 +1,4 @@
-"""Will it fit? Asked before something large is allocated, not found out by the operating system afterwards."""
+"""Raise MemoryError before a large allocation, with the largest size that would fit."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from scratchnet.backend import Module
+
+__all__ = ["available_memory", "check_memory", "fits"]
 
 
 def available_memory(xp: Module) -> int | None:
@@ -24,15 +26,23 @@ def available_memory(xp: Module) -> int | None:
 
 
 def fits(needed: float, xp: Module) -> bool:
-    """Whether so many bytes can still be allocated, as far as the system says."""
+    """Whether that many bytes can still be allocated, as far as the system says."""
     free = available_memory(xp)
     return free is None or needed <= free
 
 
 def check_memory(needed: Callable[[int], float], n: int, xp: Module, what: str) -> None:
-    """Raise MemoryError if ``needed(n)`` bytes are more than there are; ``needed`` grows with its argument.
+    """Raise MemoryError if ``needed(n)`` bytes are more than are free.
 
-    ``what`` starts the message, which goes on to name the largest n that would fit.
+    Parameters
+    ----------
+    needed : callable
+        Bytes for a number of samples; grows with it.
+    n : int
+    xp : module
+        Where memory is needed.
+    what : str
+        The message starts with it, and names the largest n that would fit.
     """
     free = available_memory(xp)
     if free is None or needed(n) <= free:

@@ -14,6 +14,8 @@ from scratchnet.backend import asarray, to_numpy
 from scratchnet.manifold import affinities as module
 from scratchnet.manifold import affinity_report
 from scratchnet.manifold.affinities import Affinities, affinities, affinities_to
+from scratchnet.rows import live_on
+from scratchnet.testing.homes import ForgetfulRows, worker_processes
 
 DIGITS = load_digits().data
 PEER = json.loads((Path(__file__).parent / "references" / "sne.json").read_text())
@@ -90,6 +92,24 @@ def test_block_size_does_not_matter(monkeypatch):
     beta = find(X, 12.0).beta
     monkeypatch.setattr(module, "_BLOCK", 13)
     np.testing.assert_allclose(find(X, 12.0).beta, beta, rtol=1e-12)
+
+
+def test_where_rows_live_does_not_matter(monkeypatch):
+    bits = set()
+    monkeypatch.setattr(module, "_BLOCK", 30)
+
+    def run():
+        found = find(DIGITS[:100].astype("float32"), 12.0)
+        bits.add(found.beta.tobytes() + found.log_z.tobytes() + found.entropy.tobytes())
+
+    for threads in "1", "2", "8":
+        monkeypatch.setenv("SCRATCHNET_THREADS", threads)
+        run()
+    with live_on(ForgetfulRows):
+        run()
+    with worker_processes(2) as home, live_on(home):
+        run()
+    assert len(bits) == 1
 
 
 @pytest.mark.parametrize("perplexity", [0.5, 4.001, 30.0])

@@ -18,6 +18,8 @@ from scratchnet.backend import asarray, to_numpy
 from scratchnet.base import NotFittedError
 from scratchnet.decomposition import PCA
 from scratchnet.decomposition import pca as pca_module
+from scratchnet.rows import live_on
+from scratchnet.testing.homes import ForgetfulRows, worker_processes
 
 IRIS, DIGITS = load_iris().data, load_digits().data
 
@@ -391,14 +393,77 @@ def test_constant_integers(xp, kind):
     assert to_numpy(PCA(1).fit(asarray(np.ones((5, 3), dtype=kind))).explained_variance_).tolist() == [0]
 
 
-def test_threads_do_not_matter(monkeypatch):
-    X = np.random.default_rng(0).standard_normal((5000, 9)).astype("float32")
-    bits = set()
-    for threads in "1", "2", "5":
-        monkeypatch.setenv("SCRATCHNET_THREADS", threads)
+def test_where_rows_live_does_not_matter(monkeypatch):
+    X, bits = np.random.default_rng(0).standard_normal((5000, 9)).astype("float32"), set()
+
+    def run():
         pca = PCA().fit(X)
-        bits.add(pca.components_.tobytes() + pca.explained_variance_.tobytes())
+        parts = pca.components_, pca.explained_variance_, pca.mean_, pca.transform(X), pca.score_samples(X)
+        bits.add(b"".join(a.tobytes() for a in parts))
+
+    for threads in "1", "2", "8":
+        monkeypatch.setenv("SCRATCHNET_THREADS", threads)
+        run()
+    with live_on(ForgetfulRows):
+        run()
+    with worker_processes(2) as home, live_on(home):
+        run()
     assert len(bits) == 1
+
+
+@pytest.mark.parametrize(("n", "d"), [(1, 1), (33, 5), (300, 40)])
+def test_moments_formula_and_twin(n, d, dtype):
+    x = (np.random.default_rng(n).standard_normal((n, d)) + 7).astype(dtype)
+    near = x[0] + 1
+    tolerance = 20 * n**0.5 * np.finfo(dtype).eps
+    for given in x, x.astype("uint8"):
+        for a, b in zip(pca_module.moments.formula(given, near), pca_module.moments.host(given, near), strict=True):
+            assert a.dtype == b.dtype == "float64"
+            np.testing.assert_allclose(b, a, rtol=tolerance, atol=tolerance * n)
+
+
+@pytest.mark.parametrize("order", ["sorted", "first block far away"])
+def test_rows_in_an_unlucky_order(xp, dtype, order):
+    """The first block is what rows are centred about: where it is far from the mean, variances stay right."""
+    X = np.random.default_rng(0).standard_normal((20_000, 3)) @ [[1, 0.5, 0], [0, 1, 0.2], [0, 0, 1]]
+    X = np.sort(X, axis=0) if order == "sorted" else X + 1e3 * (np.arange(20_000) < 2048)[:, None]
+    X = X.astype(dtype)
+    exact = np.linalg.eigvalsh(np.cov(X.T.astype("float64")))[::-1]
+    found = to_numpy(PCA().fit(X).explained_variance_)
+    np.testing.assert_allclose(found, exact, atol=(3e-6 if dtype == "float32" else 1e-13) * exact[0])
+
+
+def test_steps(xp):
+    pca = PCA(2)
+    states = list(pca.steps(IRIS))
+    assert [s.iteration for s in states] == [0, 1, 2]
+    assert [s.step for s in states] == ["mean", "scatter", "components"]
+    total = float(np.cov(IRIS.T).trace())
+    assert np.isnan(states[0].objective)
+    assert states[1].objective == pytest.approx(total)
+    assert states[2].objective == pytest.approx(total - float(pca.explained_variance_.sum()))
+    assert states[0].seconds <= states[1].seconds <= states[2].seconds
+    np.testing.assert_array_equal(to_numpy(pca.components_), to_numpy(PCA(2).fit(IRIS).components_))
+    wide = list(PCA(3).steps(DIGITS[:20]))
+    assert wide[1].objective == pytest.approx(float(np.cov(DIGITS[:20].T).trace()))
+
+
+def test_steps_left_early_leave_what_was_there():
+    pca = PCA(2)
+    with pytest.raises(ValueError, match="n_components=5"):
+        PCA(5).steps(IRIS)  # at the call
+    next(pca.steps(IRIS))
+    with pytest.raises(NotFittedError):
+        pca.transform(IRIS)
+    before = pca.fit(IRIS).components_
+    next(pca.steps(DIGITS))
+    assert pca.components_ is before
+
+
+def test_rank():
+    assert PCA(1).fit(IRIS).rank_ == 4
+    assert PCA().fit(np.ones((5, 3))).rank_ == 0
+    assert PCA().fit(DIGITS).rank_ == np.linalg.matrix_rank(DIGITS - DIGITS.mean(axis=0))
 
 
 def test_works_in_a_pipeline_and_with_data_frames():

@@ -22,11 +22,13 @@ from scratchnet.backend import asarray, to_numpy
 from scratchnet.base import NotFittedError
 from scratchnet.datasets import load_mnist
 from scratchnet.decomposition import PCA
-from scratchnet.manifold import SNE, TSNE, SymmetricSNE
+from scratchnet.manifold import SNE, TSNE, SymmetricSNE, objectives
 from scratchnet.manifold.affinities import affinities
 from scratchnet.manifold.sne import StudentSimilarity, kl_divergence, kl_gradient
 from scratchnet.metrics import knn_accuracy, trustworthiness
 from scratchnet.neighbors import KNeighborsClassifier
+from scratchnet.rows import live_on
+from scratchnet.testing.homes import ForgetfulRows, worker_processes
 
 IRIS, DIGITS = load_iris().data, load_digits().data
 LABELS = load_digits().target
@@ -134,7 +136,7 @@ def test_peers_gradient_in_three_dimensions_is_not_the_derivative_of_its_cost():
     kl, peer = peer_kl(Y.ravel(), squareform(P, checks=False), 2, 60, 3)
     assert kl == pytest.approx(float(kl_divergence(Y, P, StudentSimilarity(2.0))), rel=1e-9)
     ours, step = kl_gradient(Y, P, StudentSimilarity(2.0)), np.random.default_rng(1).choice([-1e-6, 1e-6], Y.shape)
-    higher, lower = (float(kl_divergence(Y + s, P, StudentSimilarity(2.0))) for s in (step, -step))
+    higher, lower = (kl_divergence(y, P, StudentSimilarity(2.0)) for y in (Y + step, Y - step))
     assert (ours * step).sum() == pytest.approx((higher - lower) / 2, rel=1e-6)
     assert np.linalg.norm(peer.reshape(60, 3) - ours) > 0.3 * np.linalg.norm(ours)
 
@@ -351,6 +353,40 @@ def test_threads_do_not_matter(monkeypatch, method, max_iter):
             model = method(max_iter=max_iter).fit(X)
             bits.add(model.embedding_.tobytes() + (model.transform(X[:300]).tobytes() if method is TSNE else b""))
     assert len(bits) == 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_where_blocks_live_does_not_matter(monkeypatch, method):
+    """Affinities, descent and new points: the same bits on worker processes, and where blocks lose what they keep."""
+    monkeypatch.setattr(objectives, "TILE", 40)
+    monkeypatch.setattr(objectives, "ROWS", 30)
+    X, bits = DIGITS[:120].astype("float32"), set()
+
+    def run():
+        model = method(perplexity=9, max_iter=12).fit(X[:100])
+        bits.add(model.embedding_.tobytes() + model.transform(X[100:]).tobytes() + str(model.kl_history_).encode())
+
+    for threads in "1", "2", "8":
+        monkeypatch.setenv("SCRATCHNET_THREADS", threads)
+        run()
+    with live_on(ForgetfulRows):
+        run()
+    with worker_processes(2) as home, live_on(home):
+        run()
+    assert len(bits) == 1
+
+
+def test_bad_arguments_raise_at_the_call_of_steps():
+    model = TSNE(perplexity=5, max_iter=3).fit(DIGITS[:30])
+    before = {name: value for name, value in vars(model).items() if name.endswith("_")}
+    with pytest.raises(ValueError, match="dof=0"):
+        model.set_params(dof=0.0).steps(DIGITS[:40])
+    with pytest.raises(ValueError, match="n_samples - 1 = 3"):
+        model.set_params(dof=1.0).steps(DIGITS[:4])
+    states = model.steps(DIGITS[:40])  # asked for nothing yet: the fit of before
+    assert all(vars(model)[name] is before[name] for name in before)
+    next(states)
+    assert model.embedding_.shape == (40, 2)
 
 
 def test_report_is_there_before_the_descent():
