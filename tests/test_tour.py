@@ -1,4 +1,4 @@
-"""The tour's report: complete, self-contained, and true to its numbers. Runs on a small table of the user's own."""
+"""The tour's report is complete, self-contained, and agrees with its numbers. Runs on a small table of its own."""
 
 from __future__ import annotations
 
