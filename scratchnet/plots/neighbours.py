@@ -42,7 +42,7 @@ def embeddings(panels: Mapping[str, ArrayLike], labels: ArrayLike | None = None,
     Raises
     ------
     ValueError
-        If there is no panel.
+        If ``panels`` is empty.
     """
     if not panels:
         raise ValueError("panels is empty; give at least one title and its embedding")
@@ -156,7 +156,7 @@ def animation(
     Raises
     ------
     ValueError
-        If there are no states.
+        If ``states`` is empty.
     """
     from PIL import Image  # comes with matplotlib
 

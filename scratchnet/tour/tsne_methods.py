@@ -98,8 +98,8 @@ def crowding(data: TourData, models: dict[str, NeighbourEmbedding]) -> Section:
         numbers[key] = Number(f"attraction beyond the range of repulsion, {name}", 100 * alone, "%", ".1f")
     return Section(
         "crowding",
-        says="""<p>In the plane there is less room than in many dimensions: there is no place for all points at a
-            moderate distance. With a Gaussian in the plane, the attraction of a pair grows with its distance, while its
+        says="""<p>In the plane there is less room than in many dimensions: not all points at a moderate distance
+            fit. With a Gaussian in the plane, the attraction of a pair grows with its distance, while its
             repulsion vanishes beyond a few units: nothing opposes the weak attractions of the many distant pairs, and
             they crush all points into the middle. This is the crowding problem of SNE. With the heavier tail of
             Student's t, attraction decreases with distance, and repulsion has the same range as attraction.</p>

@@ -117,8 +117,9 @@ def sizes(seed: int, tell: Tell) -> Section:
     return Section(
         "sizes",
         says="""<p>How to read such an embedding: groups in the embedding are mostly groups in the data. Their sizes and
-            the distances between them mean little, because every point has its own <i>σ</i>. Here three groups in the
-            plane, one wide and one narrow, two close together and one far away, are embedded in the plane again.</p>""",
+            the distances between them mean little, because every point has its own <i>σ</i>. Here, three groups in
+            the plane (one wide and one narrow, two close together and one far away) are embedded in the plane
+            again.</p>""",
         pictures=[
             Picture(
                 fig,
