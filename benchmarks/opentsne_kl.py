@@ -18,14 +18,14 @@ import numpy as np
 from suite import gpu, machine
 
 from scratchnet.manifold.affinities import affinities
-from scratchnet.manifold.tiles import TiledObjective
+from scratchnet.manifold.objectives import JointObjective
+from scratchnet.manifold.sne import StudentSimilarity
 from scratchnet.metrics import knn_accuracy
 
 
 def kl(X: np.ndarray, Y: np.ndarray) -> float:
     """KL(P || Q) of the embedding Y, with float32 affinities as in TSNE."""
-    found = affinities(X, 30.0)
-    return float(TiledObjective(found.joint, len(found), 1.0, X.dtype).kl(Y))
+    return float(JointObjective(affinities(X, 30.0), StudentSimilarity()).kl(Y.astype(X.dtype)))
 
 
 def main() -> None:

@@ -2,8 +2,8 @@
 
     python examples/custom_layer.py
 
-The layer learns a gain for every feature, y = x * g, so it has a parameter; the loss is the Huber loss. Both are
-checked against finite differences before anything is trained with them.
+The layer multiplies every feature by a gain that it learns, y = x * g; the loss is the Huber loss. Both are checked
+against finite differences before they are used.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Gain(Layer):
         self.x = x
         return x * self.g
 
-    def backward(self, dy: Array, need_dx: bool = True) -> Array:  # dg = sum_B dy x, dx = dy g
+    def backward(self, dy: Array, need_dx: bool = True) -> Array:
         self.dg[...] = (dy * self.x).sum(axis=0)
-        return dy * self.g
+        return dy * self.g if need_dx else None
 
 
 def huber(prediction: Array, target: Array) -> Array:
@@ -44,7 +44,7 @@ def huber(prediction: Array, target: Array) -> Array:
 
 
 def huber_grad(prediction: Array, target: Array) -> Array:
-    """clip(p - t, -1, 1) / B."""
+    """clip(p - t, -1, 1) / B, with respect to p."""
     return get_xp(prediction).clip(prediction - target, -1, 1) / len(prediction)
 
 
@@ -59,7 +59,7 @@ def main() -> None:
     print(report)
     assert report.ok
 
-    print("unrolling the swiss roll: predict the position along it from the three coordinates")
+    print("unrolling a Swiss roll: predict the position along it from the three coordinates")
     adam, rng = Adam(params, 3e-3), np.random.default_rng(0)
     for epoch in range(1, 41):
         for rows in np.array_split(rng.permutation(len(X)), 40):

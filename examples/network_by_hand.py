@@ -2,8 +2,8 @@
 
     python examples/network_by_hand.py
 
-Twice the same network: first with the formulas written out in NumPy, then with scratchnet's layers, whose backward
-passes are those formulas. Both must give the same gradient, and the trained network must classify digits.
+The same network twice: with the formulas written out in NumPy, and with scratchnet's layers, whose backward passes are
+those formulas. Both must give the same gradient, and the trained network must classify digits.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from scratchnet.nn import Adam, Dense, Sequential, Tanh, bce_with_logits, bce_wi
 
 
 def formulas(W1, b1, W2, b2, x, t):
-    """Forward and backward of Dense, Tanh, Dense under the cross-entropy from logits; dW1, db1, dW2, db2."""
+    """dW1, db1, dW2, db2 of Dense, Tanh, Dense under the cross-entropy from logits."""
     h = np.tanh(x @ W1 + b1)
     logits = h @ W2 + b2
     dlogits = (1 / (1 + np.exp(-logits)) - t) / len(x)  # the loss: sigmoid(l) - t, mean over the batch
     dW2, db2, dh = h.T @ dlogits, dlogits.sum(axis=0), dlogits @ W2.T  # Dense
-    da = dh * (1 - h * h)  # Tanh
-    return x.T @ da, da.sum(axis=0), dW2, db2  # Dense; nobody needs dx
+    da = dh * (1 - h**2)  # Tanh
+    return x.T @ da, da.sum(axis=0), dW2, db2  # Dense; dx is not needed
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Generator, Iterator
-from functools import wraps
+from functools import cache
 from itertools import chain
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
@@ -83,6 +83,7 @@ class Estimator:
     # -- parameters ---------------------------------------------------------------------------------------------------
 
     @classmethod
+    @cache  # asked with every state of every ``steps``
     def _param_names(cls) -> list[str]:
         return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
 
@@ -181,9 +182,9 @@ class Estimator:
 
     def _become(self, fresh: Self) -> Self:
         """Take over what ``fresh`` has learned, in place of what was there. Parameters stay as they are: they may have
-        been set for the next fit."""
+        been set for the next fit; so do private names that others keep here, as scikit-learn does."""
         parameters = self._param_names()
-        for name in [n for n in self.__dict__ if n not in parameters and (n.startswith("_") or n.endswith("_"))]:
+        for name in [n for n in self.__dict__ if n not in parameters and n.endswith("_")]:
             del self.__dict__[name]
         self.__dict__.update({name: value for name, value in fresh.__dict__.items() if name not in parameters})
         return self
@@ -233,26 +234,6 @@ class Estimator:
     def _xp(self) -> Module:
         """The module of the fitted arrays (its name is stored, because modules do not pickle)."""
         return backend_module(resolve_backend(self._fitted_on))
-
-
-def all_or_nothing(method: Any) -> Any:
-    """A method of an estimator that raises leaves the estimator's attributes as they were.
-
-    Stands above what validates for ``fit``, so that a refused fit does not spoil the one before.
-    """
-
-    @wraps(method)
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        attributes: dict[str, Any] = args[0].__dict__
-        before = dict(attributes)
-        try:
-            return method(*args, **kwargs)
-        except BaseException:
-            attributes.clear()
-            attributes.update(before)
-            raise
-
-    return guarded
 
 
 class TransformerMixin(ABC):

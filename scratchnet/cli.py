@@ -96,7 +96,7 @@ def check(
     backend: Backend = None,
 ) -> None:
     """Check every hand-written gradient against finite differences of its loss; exit with 1 if one is wrong."""
-    from scratchnet.checks import cases
+    from scratchnet.gradient_cases import cases
     from scratchnet.nn.gradcheck import TOLERANCE
 
     use_backend(backend)

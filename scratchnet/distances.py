@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from math import log10
 from typing import Any
 
@@ -9,22 +10,31 @@ import numpy as np
 
 from scratchnet.backend import Array, get_xp
 
+__all__ = ["DistancesTo", "check_not_lost", "squared_differences", "squared_distances"]
+
 
 def squared_distances(X: Array, Y: Array) -> Array:
-    """|x_i - y_j|^2 (n, m) in float64, never negative, for X (n, d) and Y (m, d)."""
+    """|x_i - y_j|^2 (n, m) in float64, never negative, for X (n, d) and Y (m, d).
+
+    Examples
+    --------
+    >>> squared_distances(np.array([[0.0, 0], [3, 4]]), np.array([[0.0, 0], [3, 0]]))
+    array([[ 0.,  9.],
+           [25., 16.]])
+    """
     return DistancesTo(Y)(X)
 
 
 def squared_differences(X: Array, Y: Array) -> Array:
-    """The same in the dtype of X and Y, one coordinate after another: for few coordinates; nothing cancels."""
+    """The same in the type of X and Y, one coordinate after another: for few coordinates. Nothing cancels."""
     return sum((X[:, k, None] - Y[:, k]) ** 2 for k in range(X.shape[1]))
 
 
 def check_not_lost(X: Array, square: float, dtype: Any) -> None:
-    """Raise ValueError if the differences of the rows of X are so small that their squares get lost in ``dtype``.
+    """Raise ValueError if the rows of X differ by so little that squares of differences underflow in ``dtype``.
 
-    ``square`` is about the largest of these, or less: where it is large enough, X need not be looked at. The smallest
-    number over the precision is the limit: below it whatever adds to a square gets lost.
+    ``square`` is about the largest of these, or less: where it is large enough, X itself is not read. The limit is the
+    smallest normal number divided by the precision: below it the smaller terms of a sum of squares are lost.
     """
     finfo = np.finfo(np.dtype(dtype).name)
     smallest = float(finfo.tiny / finfo.eps)
@@ -41,23 +51,23 @@ def check_not_lost(X: Array, square: float, dtype: Any) -> None:
 class DistancesTo:
     """Squared distances to the rows of Y, for many blocks of rows, in float64.
 
-    "euclidean" is |x - y|^2 = |x|^2 - 2 x y' + |y|^2: one matrix product, relative to an origin amid Y, because far
-    from it the three terms would cancel. The origin is made of values that occur in Y, so data on a grid stay on one:
-    between integers, equal distances come out equal.
+    "euclidean" is |x - y|^2 = |x|^2 - 2 x y' + |y|^2: one matrix product, relative to an origin in the middle of Y,
+    because far from it the three terms would cancel. The origin is made of values that occur in Y, so data on a grid
+    stay on one: between integers, equal distances come out equal.
 
     Parameters
     ----------
     Y : (m, d), or (m, m) distances where ``metric`` is "precomputed"
     metric : {"euclidean", "cosine", "precomputed"}
-        "cosine" is (1 - cos(x, y))^2; a row of zeros is at distance 1 from everything. With "precomputed" the rows that
-        are asked about are rows of distances to Y, which are squared.
+        "cosine" is (1 - cos(x, y))^2; a row of zeros is at distance 1 from everything. With "precomputed" X holds rows
+        of distances to Y, which are squared.
     same : float
         |x - y|^2 up to this share of |x|^2 counts as 0: rounding cannot tell such points apart.
 
     Raises
     ------
     ValueError
-        If squares overflow or vanish, or precomputed distances are none.
+        If squares overflow or underflow, or precomputed distances are not distances.
     """
 
     def __init__(self, Y: Array, metric: str = "euclidean", same: float = 0.0) -> None:
@@ -80,7 +90,7 @@ class DistancesTo:
         return self.between(self._place(X), slice(first, None))
 
     def prepare(self, X: Array) -> Array:
-        """X as :meth:`between` wants it, or an error if its distances would be no numbers."""
+        """X as :meth:`between` takes it, or an error if distances would overflow."""
         xp = get_xp(X)
         if self.metric == "precomputed" and bool((X < 0).any()):
             raise ValueError("metric='precomputed' needs distances: non-negative, and 0 on the diagonal")
@@ -91,7 +101,7 @@ class DistancesTo:
         return rows
 
     def _place(self, X: Array) -> Array:
-        """In float64: relative to the origin (euclidean), of length 1 (cosine), as it is (precomputed)."""
+        """In float64: relative to the origin (euclidean), of length 1 (cosine), unchanged (precomputed)."""
         xp, X = get_xp(X), X.astype(np.float64)
         if self.metric == "euclidean":
             X -= self.origin
@@ -102,7 +112,14 @@ class DistancesTo:
             X /= xp.where(lengths > 0, lengths, 1)
         return X
 
-    def between(self, rows: Array, columns: slice) -> Array:
+    def part(self, columns: slice) -> DistancesTo:
+        """Distances to these rows of Y alone, in views; with "precomputed" rows must be cut likewise."""
+        part = copy(self)
+        part.points = self.points[:0] if self.metric == "precomputed" else self.points[columns]
+        part.size = self.size[columns]
+        return part
+
+    def between(self, rows: Array, columns: slice = slice(None)) -> Array:
         """d^2 (n, columns) from prepared ``rows`` to the rows ``columns`` of Y."""
         xp = get_xp(rows)
         if self.metric == "precomputed":

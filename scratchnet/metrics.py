@@ -9,24 +9,47 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from scratchnet import blocks
 from scratchnet.backend import Array, get_xp, to_numpy
 from scratchnet.distances import DistancesTo
 from scratchnet.neighbors import check_labels, count_votes, nearest_neighbors
+from scratchnet.rows import rows_of, rows_per_block
 from scratchnet.validation import check_array, check_integer
+
+__all__ = [
+    "adjusted_rand",
+    "auroc",
+    "best_assignment",
+    "clustering_accuracy",
+    "continuity",
+    "knn_accuracy",
+    "normalized_mutual_info",
+    "silhouette",
+    "trustworthiness",
+]
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Two labelings of the same points
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def normalized_mutual_info(labels_true: Any, labels_pred: Any) -> float:
+def normalized_mutual_info(labels_true: ArrayLike, labels_pred: ArrayLike) -> float:
     """2 I(a, b) / (H(a) + H(b)), in [0, 1]: 1 for the same partition; 1 too where both have a single cluster.
 
     With p_ij the share of points in class i and cluster j, I = sum_ij p_ij log(p_ij / (p_i p_j)) and
-    H(a) = -sum_i p_i log p_i.
-    It does not matter what the labels are called, nor which labeling comes first.
+    H(a) = -sum_i p_i log p_i. It does not matter what the labels are called, nor which labeling comes first.
+
+    Parameters
+    ----------
+    labels_true, labels_pred : array_like (n,)
+
+    Examples
+    --------
+    >>> normalized_mutual_info([0, 0, 1, 1], ["b", "b", "a", "a"])
+    1.0
+    >>> round(normalized_mutual_info([0, 0, 1, 1], [0, 0, 1, 2]), 3)
+    0.8
     """
     counts = _contingency(labels_true, labels_pred)
     p = counts / counts.sum()
@@ -38,11 +61,20 @@ def normalized_mutual_info(labels_true: Any, labels_pred: Any) -> float:
     return float(min(max(2 * information / entropies, 0.0), 1.0))
 
 
-def adjusted_rand(labels_true: Any, labels_pred: Any) -> float:
+def adjusted_rand(labels_true: ArrayLike, labels_pred: ArrayLike) -> float:
     """The share of pairs that both labelings treat alike, adjusted for chance: 1 for the same, about 0 at random.
 
     (sum_ij C(n_ij, 2) - E) / ((A + B) / 2 - E) with A = sum_i C(n_i, 2), B = sum_j C(n_j, 2), E = A B / C(n, 2)
     (Hubert and Arabie, Comparing partitions, 1985).
+
+    Parameters
+    ----------
+    labels_true, labels_pred : array_like (n,)
+
+    Examples
+    --------
+    >>> round(adjusted_rand([0, 0, 1, 1], [0, 0, 1, 2]), 3)
+    0.571
     """
     counts = _contingency(labels_true, labels_pred)
     both, a, b, pairs = (_pairs(n) for n in (counts, counts.sum(axis=1), counts.sum(axis=0), counts.sum()))
@@ -52,8 +84,18 @@ def adjusted_rand(labels_true: Any, labels_pred: Any) -> float:
     return float((both - expected) / ((a + b) / 2 - expected))
 
 
-def clustering_accuracy(labels_true: Any, labels_pred: Any) -> float:
-    """The share of points labelled right when every cluster is given one class, in the best way, no class twice."""
+def clustering_accuracy(labels_true: ArrayLike, labels_pred: ArrayLike) -> float:
+    """The share of points labelled correctly when every cluster is given one class, in the best way, no class twice.
+
+    Parameters
+    ----------
+    labels_true, labels_pred : array_like (n,)
+
+    Examples
+    --------
+    >>> clustering_accuracy(["x", "x", "y", "y"], [1, 1, 0, 2])
+    0.75
+    """
     counts = _contingency(labels_true, labels_pred)
     size = max(counts.shape)
     square = np.zeros((size, size))
@@ -93,7 +135,7 @@ def best_assignment(cost: np.ndarray) -> np.ndarray:
     return np.argsort(row_of[:n])
 
 
-def _contingency(labels_true: Any, labels_pred: Any) -> np.ndarray:
+def _contingency(labels_true: ArrayLike, labels_pred: ArrayLike) -> np.ndarray:
     """n_ij (classes, clusters): how many points have class i and cluster j."""
     a, b = check_labels(labels_true, "labels_true"), check_labels(labels_pred, "labels_pred")
     if len(a) != len(b):
@@ -119,7 +161,7 @@ def _pairs(n: np.ndarray) -> float:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def silhouette(X: Any, labels: Any) -> float:
+def silhouette(X: ArrayLike, labels: ArrayLike) -> float:
     """The mean over points of (b - a) / max(a, b), in [-1, 1]; 0 for a point alone in its cluster.
 
     a is the mean distance to the other points of the own cluster, b the smallest mean distance to the points of another
@@ -130,44 +172,52 @@ def silhouette(X: Any, labels: Any) -> float:
     X : array_like (n, n_features)
     labels : array_like (n,)
         At least 2 clusters, at most n - 1.
+
+    Examples
+    --------
+    >>> round(silhouette([[0.0], [1], [9], [10]], [0, 0, 1, 1]), 3)
+    0.889
     """
-    X = _points(X, "X")
-    xp, n = get_xp(X), len(X)
+    x = _points(X, "X")
+    xp, n = get_xp(x), len(x)
     y = check_labels(labels, "labels")
     if len(y) != n:
-        raise ValueError(f"labels has {len(y)} entries, but X has {n} rows: pass one a row")
+        raise ValueError(f"labels has {len(y)} entries, but X has {n} rows: pass one per row")
     codes = np.unique(y, return_inverse=True)[1]
     k = int(codes.max()) + 1
     if not 2 <= k <= n - 1:
         raise ValueError(f"labels holds {k} clusters of {n} points; silhouettes need at least 2 and at most n - 1")
     own = xp.asarray(codes)
     members = (own[:, None] == xp.arange(k)).astype(np.float64)
-    sizes = members.sum(axis=0)
-    distances = DistancesTo(X)
-
-    def block(x: Array, own: Array, row: Array) -> Array:
-        here = xp.arange(len(x))
-        d = xp.sqrt(distances(x))
-        d[here, row] = 0  # rounding may leave more
-        to_cluster = d @ members
-        others = sizes[own] - 1
-        a = to_cluster[here, own] / xp.maximum(others, 1)
-        to_cluster /= sizes
-        to_cluster[here, own] = np.inf
-        b = to_cluster.min(axis=1)
-        largest = xp.maximum(a, b)
-        s = (b - a) / xp.where(largest > 0, largest, 1)
-        return (s * (others > 0)).sum()
-
-    return float(blocks.sum(block, X, own, xp.arange(n), size=blocks.rows_per_block(X, n))) / n
+    rows = rows_of(x, own, xp.arange(n), size=rows_per_block(x, n))
+    return float(rows.sum(_silhouettes, DistancesTo(x), members)) / n
 
 
-def trustworthiness(X: Any, Z: Any, n_neighbors: int = 5) -> float:
+def _silhouettes(
+    block: tuple[Array, Array, Array], kept: Any, distances: DistancesTo, members: Array
+) -> tuple[Array, Any]:
+    """The sum of (b - a) / max(a, b) over a block: rows, their clusters and numbers. ``members`` (n, k) is one-hot."""
+    x, own, number = block
+    xp, sizes = get_xp(x), members.sum(axis=0)
+    here, d = xp.arange(len(x)), xp.sqrt(distances(x))
+    d[here, number] = 0  # rounding may leave more
+    to_cluster = d @ members
+    others = sizes[own] - 1
+    a = to_cluster[here, own] / xp.maximum(others, 1)
+    to_cluster /= sizes
+    to_cluster[here, own] = np.inf
+    b = to_cluster.min(axis=1)
+    largest = xp.maximum(a, b)
+    s = (b - a) / xp.where(largest > 0, largest, 1)
+    return (s * (others > 0)).sum(), kept
+
+
+def trustworthiness(X: ArrayLike, Z: ArrayLike, n_neighbors: int = 5) -> float:
     """Whether neighbours in the embedding are neighbours in the data: 1 if all k nearest are, in [0, 1].
 
     1 - 2 / (n k (2n - 3k - 1)) sum_i sum_j max(r(i, j) - k, 0), over the k nearest neighbours j of i in Z; j is the
-    r(i, j)-th nearest neighbour of i in X, of equals all the first (Venna and Kaski, Neighborhood preservation in
-    nonlinear projection methods, 2001).
+    r(i, j)-th nearest neighbour of i in X, and ties all have the smallest rank (Venna and Kaski, Neighborhood
+    preservation in nonlinear projection methods, 2001).
 
     Parameters
     ----------
@@ -177,38 +227,55 @@ def trustworthiness(X: Any, Z: Any, n_neighbors: int = 5) -> float:
         The embedding of the same points.
     n_neighbors : int
         k, less than n / 2.
+
+    Examples
+    --------
+    >>> X = [[0.0, 0], [1, 0], [2, 0.1], [3, 0], [4, 0]]
+    >>> trustworthiness(X, [[0.0], [1], [2], [3], [4]], n_neighbors=2)
+    1.0
+    >>> round(trustworthiness(X, [[0.0], [3], [1], [4], [2]], n_neighbors=2), 3)
+    0.4
     """
-    X, Z = _points(X, "X"), _points(Z, "Z")
-    xp, n = get_xp(X, Z), len(X)
-    if len(Z) != n:
-        raise ValueError(f"X has {n} rows and Z {len(Z)}; they must hold the same points")
+    x, z = _points(X, "X"), _points(Z, "Z")
+    xp, n = get_xp(x, z), len(x)
+    if len(z) != n:
+        raise ValueError(f"X has {n} rows and Z {len(z)}; they must hold the same points")
     k = check_integer(n_neighbors, "n_neighbors", maximum=max((n - 1) // 2, 1))
-    distances = DistancesTo(X)
-
-    def block(x: Array, row: Array, neighbors: Array) -> Array:
-        d = distances(x)
-        d[xp.arange(len(x)), row] = np.inf
-        to_neighbors = xp.take_along_axis(d, neighbors, axis=1)
-        excess = 0
-        for j in range(k):
-            rank = 1 + (d < to_neighbors[:, j : j + 1]).sum(axis=1)
-            excess = excess + xp.maximum(rank - k, 0).sum()
-        return excess
-
-    neighbors = nearest_neighbors(Z, k)[0]
-    excess = float(blocks.sum(block, X, xp.arange(n), neighbors, size=blocks.rows_per_block(X, n)))
+    rows = rows_of(x, xp.arange(n), nearest_neighbors(z, k)[0], size=rows_per_block(x, n))
+    excess = float(rows.sum(_excess_ranks, DistancesTo(x)))
     return 1 - 2 * excess / (n * k * (2 * n - 3 * k - 1))
 
 
-def continuity(X: Any, Z: Any, n_neighbors: int = 5) -> float:
-    """Whether neighbours in the data stay neighbours in the embedding: :func:`trustworthiness` the other way round."""
+def _excess_ranks(block: tuple[Array, Array, Array], kept: Any, distances: DistancesTo) -> tuple[Array, Any]:
+    """sum_ij max(r(i, j) - k, 0) over a block: rows, their numbers, the k neighbours of each in the embedding."""
+    (x, number, neighbors), xp = block, get_xp(block[0])
+    d, k = distances(x), neighbors.shape[1]
+    d[xp.arange(len(x)), number] = np.inf
+    to_neighbors = xp.take_along_axis(d, neighbors, axis=1)
+    excess = 0
+    for j in range(k):
+        rank = 1 + (d < to_neighbors[:, j : j + 1]).sum(axis=1)
+        excess = excess + xp.maximum(rank - k, 0).sum()
+    return excess, kept
+
+
+def continuity(X: ArrayLike, Z: ArrayLike, n_neighbors: int = 5) -> float:
+    """Whether neighbours in the data stay neighbours in the embedding: :func:`trustworthiness` the other way round.
+
+    Examples
+    --------
+    >>> continuity([[0.0], [1], [5], [6]], [[0.0], [1], [5], [6]], n_neighbors=1)
+    1.0
+    """
     return trustworthiness(Z, X, n_neighbors)
 
 
-def knn_accuracy(X: Any, y: Any, n_neighbors: int = 1, *, train: tuple[Any, Any] | None = None) -> float:
+def knn_accuracy(
+    X: ArrayLike, y: ArrayLike, n_neighbors: int = 1, *, train: tuple[ArrayLike, ArrayLike] | None = None
+) -> float:
     """The share of rows of X whose class is the most frequent one among their nearest neighbours.
 
-    Of equally frequent classes the first in order counts.
+    Ties go to the first class in order.
 
     Parameters
     ----------
@@ -217,15 +284,24 @@ def knn_accuracy(X: Any, y: Any, n_neighbors: int = 1, *, train: tuple[Any, Any]
     n_neighbors : int
     train : (X, y), optional
         Where the neighbours are sought. By default among all other rows of X (leave one out).
+
+    Examples
+    --------
+    >>> knn_accuracy([[0.0], [1], [8], [9]], [0, 0, 1, 0])
+    0.5
     """
-    X, y = _points(X, "X"), check_labels(y, "y")
-    others, y_others = (X, y) if train is None else (_points(train[0], "train[0]"), check_labels(train[1], "train[1]"))
-    if len(y) != len(X) or len(y_others) != len(others):
-        raise ValueError(f"{len(X)} and {len(others)} rows have {len(y)} and {len(y_others)} labels: pass one a row")
-    neighbors = to_numpy(nearest_neighbors(X, n_neighbors, None if train is None else others)[0])
+    x, labels = _points(X, "X"), check_labels(y, "y")
+    others, y_others = (
+        (x, labels) if train is None else (_points(train[0], "train[0]"), check_labels(train[1], "train[1]"))
+    )
+    if len(labels) != len(x) or len(y_others) != len(others):
+        raise ValueError(
+            f"{len(x)} and {len(others)} rows have {len(labels)} and {len(y_others)} labels: pass one per row"
+        )
+    neighbors = to_numpy(nearest_neighbors(x, n_neighbors, None if train is None else others)[0])
     classes, codes = np.unique(y_others, return_inverse=True)
     votes = count_votes(codes[neighbors], len(classes))
-    return float(np.mean(classes[votes.argmax(axis=1)] == y))
+    return float(np.mean(classes[votes.argmax(axis=1)] == labels))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -233,7 +309,7 @@ def knn_accuracy(X: Any, y: Any, n_neighbors: int = 1, *, train: tuple[Any, Any]
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def auroc(y_true: Any, score: Any) -> float:
+def auroc(y_true: ArrayLike, score: ArrayLike) -> float:
     """The area under the ROC curve: the probability that a positive scores higher than a negative, ties counted half.
 
     Parameters
@@ -242,20 +318,25 @@ def auroc(y_true: Any, score: Any) -> float:
         True or 1 for positives, False or 0 for negatives; both must occur.
     score : array_like (n,)
         Higher means more likely positive.
+
+    Examples
+    --------
+    >>> auroc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+    0.75
     """
-    y, score = check_labels(y_true, "y_true"), check_array(score, name="score", xp=np, dtype=np.float64, ndim=1)
-    if len(y) != len(score):
-        raise ValueError(f"y_true has {len(y)} entries and score {len(score)}; pass one score for each")
+    y, scores = check_labels(y_true, "y_true"), check_array(score, name="score", xp=np, dtype=np.float64, ndim=1)
+    if len(y) != len(scores):
+        raise ValueError(f"y_true has {len(y)} entries and score {len(scores)}; pass one score for each")
     if y.dtype.kind not in "biuf" or set(np.unique(y).tolist()) != {0, 1}:
         raise ValueError(f"y_true must hold both True and False (or 1 and 0), got {np.unique(y)[:5].tolist()}")
     positive = y == 1
-    _, place, ties = np.unique(score, return_inverse=True, return_counts=True)
+    _, place, ties = np.unique(scores, return_inverse=True, return_counts=True)
     rank = (np.cumsum(ties) - (ties - 1) / 2)[place]  # from 1; equal scores share their mean rank
     n_positive, n_negative = int(positive.sum()), int((~positive).sum())
     return float((rank[positive].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
 
 
-def _points(X: Any, name: str) -> Array:
+def _points(X: ArrayLike, name: str) -> Array:
     """X (n, d) checked, where it is if it is an array, else on the current backend."""
     try:
         return check_array(X, name=name, xp=get_xp(X))

@@ -20,6 +20,7 @@ for the same cores are many times slower than either alone.
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 import threading
@@ -82,6 +83,10 @@ class Rows(ABC):
         parts: list[Any] = []
         self._run(step, shared, parts.append)
         return parts
+
+    def each(self, take: Callable[[Any], None], step: Step, *shared: Any) -> None:
+        """``take(part)`` for every block, in block order: parts that are too large to be held together."""
+        self._run(step, shared, take)
 
     def sum(self, step: Step, *shared: Any) -> Any:
         """The sum of the parts, added in block order; 0 without blocks.
@@ -195,7 +200,7 @@ def scratch(name: Hashable, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 
     New pages of memory cost more than most arithmetic on them.
     """
-    size, dtype = int(np.prod(shape)), np.dtype(dtype)
+    size, dtype = math.prod(shape), np.dtype(dtype)
     flat = workspace((name, dtype), lambda: [np.empty(size, dtype)])
     if flat[0].size < size:
         flat[0] = np.empty(size, dtype)

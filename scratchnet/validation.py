@@ -7,8 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from scratchnet import blocks
 from scratchnet.backend import Array, Module, asarray, get_xp, to_numpy
+from scratchnet.rows import rows_of
+
+__all__ = [
+    "check_array",
+    "check_bool",
+    "check_choice",
+    "check_dtype",
+    "check_finite",
+    "check_integer",
+    "check_number",
+    "feature_names",
+]
 
 _CHECKED_AT_ONCE = 1 << 22  # entries
 
@@ -48,8 +59,8 @@ def check_array(
     """User input as a finite float array of ``xp``, copied only where it has to move or change type.
 
     float32 and float64 stay what they are, integers and booleans become float32, unless ``dtype`` says otherwise.
-    With ``small_integers`` those of at most 16 bits stay integers: with float32 they make float32, so whoever works
-    block by block need not hold all of X as floats.
+    With ``small_integers`` those of at most 16 bits stay integers: arithmetic with float32 makes them float32, so that
+    an algorithm which works block by block need not hold all of X as floats.
 
     Raises
     ------
@@ -67,7 +78,7 @@ def check_array(
         raise ValueError(f"{name} is a masked array with masked entries; fill or drop them first: {name}.filled(value)")
     keep = small_integers and dtype is None and getattr(X.dtype, "kind", "O") in "biu" and X.dtype.itemsize <= 2
     given = X if keep else _numeric(X, name)
-    with np.errstate(over="ignore"):  # check_finite tells what became too large
+    with np.errstate(over="ignore"):  # check_finite reports what became too large
         X = asarray(given, dtype, xp)
     shape = tuple(X.shape)
     if X.ndim != ndim:
@@ -121,7 +132,7 @@ def check_finite(X: Array, name: str = "X", given: Array | None = None) -> None:
     xp = get_xp(X)
     with np.errstate(over="ignore", invalid="ignore"):
         # one pass over memory, on all cores; a sum hides no NaN or infinity, but may overflow
-        total = blocks.sum(lambda x: x.sum(), X, size=max(1, _CHECKED_AT_ONCE * len(X) // max(1, X.size)))
+        total = rows_of(X, size=max(1, _CHECKED_AT_ONCE * len(X) // max(1, X.size))).sum(_total)
         if bool(xp.isfinite(total)):
             return
     bad = to_numpy(~xp.isfinite(X))
@@ -139,6 +150,10 @@ def check_finite(X: Array, name: str = "X", given: Array | None = None) -> None:
         f"{name} contains {'NaN' if what == 'NaN' else 'inf'}: {bad.sum()} entries are NaN or infinity, the first "
         f"({what}) at {place}. Remove or fill them first"
     )
+
+
+def _total(x: Array, kept: Any) -> tuple[Array, Any]:
+    return x.sum(), kept
 
 
 def check_integer(value: Any, name: str, *, minimum: int = 1, maximum: int | None = None, limit: str = "") -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+import shutil
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import pytest
@@ -32,6 +33,32 @@ def xp(request):
         if request.param == "kernels":
             stack.enter_context(kernels_on_cpu())
         stack.enter_context(sn.using("strict" if request.param == "kernels" else request.param))
+        yield backend_module()
+
+
+ORDERS = ["ascending", "descending"]  # in which threads of an emulated kernel run
+ON_GPU = ["cupy"] if "cupy" in BACKENDS else []
+
+
+@contextmanager
+def emulated(order):
+    if shutil.which("g++") is None:
+        pytest.skip("g++ was not found: kernels cannot be compiled for the CPU")
+    with kernels_on_cpu(descending=order == "descending"), sn.using("strict"):
+        yield
+
+
+@pytest.fixture(params=ORDERS)
+def on_cpu(request):
+    """The strict double with kernels; the current backend. Threads run in either order."""
+    with emulated(request.param):
+        yield backend_module()
+
+
+@pytest.fixture(params=ORDERS + ON_GPU)
+def device(request):
+    """What kernels run on: the double, and a GPU where the suite is told to use it."""
+    with sn.using("cupy") if request.param == "cupy" else emulated(request.param):
         yield backend_module()
 
 

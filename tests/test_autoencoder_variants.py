@@ -14,6 +14,7 @@ from scratchnet.autoencoders import (
     KSparseAutoencoder,
     SparseAutoencoder,
 )
+from scratchnet.autoencoders.denoising import Corruption
 from scratchnet.backend import asarray, to_numpy
 from scratchnet.nn import TopK
 from scratchnet.testing import no_host_sync
@@ -126,10 +127,8 @@ def test_every_epoch_corrupts_anew(X):
 
 @pytest.mark.parametrize("noise", ["gaussian", "masking", "salt_and_pepper"])
 def test_training_sees_new_noise_every_epoch_and_never_the_clean_data(noise, X, monkeypatch):
-    seen, corrupt = [], DenoisingAutoencoder._corrupt
-    monkeypatch.setattr(
-        DenoisingAutoencoder, "_corrupt", lambda self, x, rng: (seen.append(corrupt(self, x, rng)), seen[-1])[1]
-    )
+    seen, corrupt = [], Corruption.__call__
+    monkeypatch.setattr(Corruption, "__call__", lambda self, x: (seen.append(corrupt(self, x)), seen[-1])[1])
     small(DenoisingAutoencoder, noise=noise, noise_level=0.3, epochs=2, batch_size=80).fit(X)
     first, _, second, _ = (np.sort(a.sum(axis=1)) for a in seen)  # between them, what the history is about
     assert (first != second).any()
@@ -166,19 +165,17 @@ def test_sparse_penalty_by_hand(xp):
     )
     code = asarray([[0.3, 0.1], [0.7, 0.1]])
     expected = 2 * (0.1 * np.log(0.1 / 0.5) + 0.9 * np.log(0.9 / 0.5))
-    assert float(model._penalty(code)) == pytest.approx(expected, rel=1e-12)
+    assert float(model.penalty(code)) == pytest.approx(expected, rel=1e-12)
     by_mean = 2 * np.array([(0.5 - 0.1) / 0.25, 0])  # weight * (rho_hat - rho) / (rho_hat (1 - rho_hat))
-    np.testing.assert_allclose(
-        to_numpy(model._penalty_grad(code)), by_mean / 2, atol=1e-12
-    )  # each sample is half of it
+    np.testing.assert_allclose(to_numpy(model.penalty_grad(code)), by_mean / 2, atol=1e-12)  # each sample is half of it
 
 
 def test_saturated_codes_and_a_batch_of_one_stay_finite(xp, X):
     model = small(SparseAutoencoder).fit(X)
     for value in (0.0, 1.0):
         code = xp.full((1, 6), value, dtype="float32")
-        assert np.isfinite(float(model._penalty(code)))
-        assert np.isfinite(to_numpy(model._penalty_grad(code))).all()
+        assert np.isfinite(float(model.penalty(code)))
+        assert np.isfinite(to_numpy(model.penalty_grad(code))).all()
     assert np.isfinite(float(model.loss(asarray(X[:1]))))
 
 
@@ -209,9 +206,10 @@ def test_annealing_lowers_k_epoch_by_epoch(X):
     model = small(KSparseAutoencoder, n_latent=10, k=2, annealing=4, epochs=6)
     model.fit(X)
     kept = []
+    copy = model.replica()
     for epoch in range(1, 7):
-        with model._during_epoch(epoch):
-            kept.append(model.encoder_.layers[-1].k)
+        copy.prepare_epoch(epoch)
+        kept.append(copy.encoder_.layers[-1].k)
     assert kept == [10, 8, 6, 4, 2, 2]
     assert model.encoder_.layers[-1].k == 2, "the final k is what the model has outside of training"
 
@@ -222,7 +220,7 @@ def test_a_model_left_while_annealing_is_kept_as_it_is(X, tmp_path):
     loaded = KSparseAutoencoder.load(model.save(tmp_path / "m.safetensors"))
     assert loaded.score(X) == model.score(X)
     Z = model.transform(X)
-    expected = -model._likelihood.nll_rows(model.decoder_.forward(Z), X).mean()
+    expected = -model.likelihood_.nll_rows(model.decoder_.forward(Z), X).mean()
     assert model.score(X) == pytest.approx(float(expected), rel=1e-5), "score sees the codes that transform gives"
 
 
@@ -239,7 +237,7 @@ def test_the_penalty_is_the_jacobians_norm(code, rng):
     h = 1e-6
     columns = [(model.transform(X + h * e) - model.transform(X - h * e)) / (2 * h) for e in np.eye(4)]
     expected = 0.7 * np.square(columns).sum() / 5
-    assert float(model._penalty(model.encoder_.forward(X))) == pytest.approx(expected, rel=1e-7)
+    assert float(model.penalty(model.encoder_.forward(X))) == pytest.approx(expected, rel=1e-7)
 
 
 def test_a_larger_weight_contracts_more(X):
@@ -247,7 +245,7 @@ def test_a_larger_weight_contracts_more(X):
     for weight in (0.0, 0.5, 5.0):
         model = small(ContractiveAutoencoder, weight=weight, epochs=150, learning_rate=0.01).fit(X)
         model.weight = 1.0
-        norms.append(float(model._penalty(model.encoder_.forward(X))))
+        norms.append(float(model.penalty(model.encoder_.forward(X))))
     assert norms[0] > 1.5 * norms[1] > 2 * norms[2]
 
 

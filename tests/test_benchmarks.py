@@ -165,10 +165,10 @@ def test_the_peak_sees_arrays_that_are_gone_again(suite):
 
 
 def test_the_profile_adds_up_and_leaves_the_loop_as_it_was(suite, monkeypatch):
-    gather = training._gather
+    gather = training.gather
     monkeypatch.setattr(suite("machine"), "peaks", lambda dtype: WORK["peaks"])
     record = suite("step").profile(np.random.default_rng(0).random((300, 784), dtype="float32"), 128, epochs=1)
-    assert training._gather is gather
+    assert training.gather is gather
     assert sum(part["seconds"] for part in record["parts"].values()) == pytest.approx(record["total"])
     assert all(part["seconds"] > 0 for part in record["parts"].values())
     assert set(suite("step").least(128)) == set(record["parts"]) - {"the rest of the loop"}

@@ -1,4 +1,4 @@
-"""The judge must be able to say no: wrong gradients are found and named, kinks are recognised, not tolerated."""
+"""The gradient check: wrong gradients are found and named, kinks are recognised, not tolerated."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scratchnet.backend import Rng, asarray, to_numpy
-from scratchnet.checks import cases
+from scratchnet.gradient_cases import cases
 from scratchnet.nn import Dense, GaussianSample, Params, ReLU, Sequential, Sigmoid, Tanh, check_gradient, mse, mse_grad
 
 

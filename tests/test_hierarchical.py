@@ -19,6 +19,8 @@ from scratchnet.base import NotFittedError
 from scratchnet.cluster import AgglomerativeClustering
 from scratchnet.cluster.hierarchical import LINKAGES
 from scratchnet.metrics import adjusted_rand, clustering_accuracy, normalized_mutual_info
+from scratchnet.rows import live_on
+from scratchnet.testing.homes import worker_processes
 
 IRIS, DIGITS, NUMERALS = load_iris().data, *load_digits(return_X_y=True)
 
@@ -189,6 +191,15 @@ def test_steps_are_the_merges():
     assert len(merges) == len(IRIS) - 1
     assert all(m.i < m.j for m in merges)
     np.testing.assert_allclose(sorted(m.height for m in merges), model.distances_)
+    assert [m.iteration for m in merges] == list(range(1, len(IRIS)))
+    assert all(m.objective == m.height for m in merges)
+    assert (np.diff([m.seconds for m in merges]) >= 0).all()
+    assert str(merges[-1]).startswith("merge 149: height ")
+
+
+def test_bad_parameters_raise_at_the_call():
+    with pytest.raises(ValueError, match="linkage='centroid' is unknown"):
+        AgglomerativeClustering(linkage="centroid").steps(IRIS)
 
 
 @pytest.mark.parametrize("how", ["break", "error"])
@@ -278,17 +289,19 @@ def test_input_is_not_written_to():
     AgglomerativeClustering().fit(X)
 
 
-def test_same_bits_for_any_number_of_threads(monkeypatch):
+def test_same_bits_wherever_blocks_live(monkeypatch):
     trees = set()
     for n in "1", "2", "8":
         monkeypatch.setenv("SCRATCHNET_THREADS", n)
+        trees.add(AgglomerativeClustering().fit(DIGITS.astype("float32")).linkage_matrix_.tobytes())
+    with worker_processes(2) as home, live_on(home):
         trees.add(AgglomerativeClustering().fit(DIGITS.astype("float32")).linkage_matrix_.tobytes())
     assert len(trees) == 1
 
 
 def test_clone_pickle_progress(capsys):
     model = AgglomerativeClustering(3, linkage="average", verbose=1).fit(asarray(IRIS))
-    assert "merges: 100%" in capsys.readouterr().err
+    assert "AgglomerativeClustering: 100%" in capsys.readouterr().err
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).cut(3), model.labels_)
     assert clone(model).get_params() == model.get_params()
 

@@ -1,17 +1,14 @@
-"""CUDA kernels without a GPU: compiled by nvcc where there is one; run on the CPU, and compared with their twins.
+"""CUDA kernels without a GPU: compiled by nvcc where there is one; run on the CPU, by themselves and in models.
 
-What this shows: the arithmetic, the launches, the indexing at odd sizes, who waits for whom. What it does not: speed, a
-GPU's own rounding, and anything that only real parallelism brings out.
+test_twins.py compares each with its formula. What this shows: the arithmetic, the launches, the indexing at odd sizes,
+who waits for whom. What it does not: speed, a GPU's own rounding, and anything that only real parallelism brings out.
 """
 
 from __future__ import annotations
 
-import inspect
-import os
 import platform
 import shutil
 import subprocess
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -19,111 +16,16 @@ import pytest
 import scratchnet as sn
 from scratchnet.backend import asarray, backend_module, raw_kernel, runs_kernels, to_numpy
 from scratchnet.cluster import KMeans
-from scratchnet.cluster.lloyd import assign_and_add
 from scratchnet.kernels import cuda as kernels
 from scratchnet.kernels.cuda import tsne
 from scratchnet.manifold import TSNE
-from scratchnet.manifold.affinities import calibrate
-from scratchnet.manifold.packed import PackedObjective
-from scratchnet.manifold.sne import DenseObjective, Student
-from scratchnet.nn import gaussian, layers, losses, optimizers
-from scratchnet.nn.divergences import kl_normal_entries
-from scratchnet.testing import kernels_on_cpu, no_host_sync, strict
+from scratchnet.manifold.affinities import SearchLimits, calibrate
+from scratchnet.manifold.sne import StudentSimilarity, kl_divergence, kl_forces, kl_gradient
+from scratchnet.manifold.tsne_on_gpu import PackedObjective
+from scratchnet.nn import bce_with_logits_grad, bce_with_logits_rows
+from scratchnet.nn.activations import relu_grad
+from scratchnet.testing import no_host_sync, strict
 from scratchnet.testing.emulator import every_variant, translation_unit
-
-TWINS = {
-    "adam": optimizers.adam_update,
-    "bce rows": losses._bce_rows,
-    "bce gradient": losses._bce_grad,
-    "sample": gaussian.reparameterize,
-    "sample gradient": gaussian.reparameterize_grad,
-    "bias relu": layers.bias_relu,
-    "relu gradient": layers.relu_grad,
-}
-SIZES = [(1, 1), (2, 3), (3, 33), (37, 129), (130, 20)]
-TOLERANCE = {"float32": 4e-6, "float64": 1e-13}  # of one entry: a few roundings
-
-
-ORDERS = ["ascending", "descending"]
-ON_GPU = ["cupy"] if "cupy" in os.environ.get("SCRATCHNET_TEST_BACKENDS", "").split(",") else []
-
-
-@pytest.fixture(params=ORDERS)
-def on_cpu(request):
-    """The strict double with kernels; the current backend. Threads run in either order."""
-    with emulated(request.param):
-        yield strict
-
-
-@pytest.fixture(params=ORDERS + ON_GPU)
-def device(request):
-    """What kernels run on: the double, and a GPU where the suite is told to use it."""
-    with sn.using("cupy") if request.param == "cupy" else emulated(request.param):
-        yield backend_module()
-
-
-@contextmanager
-def emulated(order):
-    if shutil.which("g++") is None:
-        pytest.skip("g++ was not found: kernels cannot be compiled for the CPU")
-    with kernels_on_cpu(descending=order == "descending"), sn.using("strict"):
-        yield
-
-
-def arguments(name, B, d, dtype):
-    """Named arguments for a twin, NumPy arrays and numbers, with values from ordinary to extreme."""
-    rng = np.random.default_rng(B * 1000 + d)
-
-    def normal(*shape, scale=1.0):
-        return (scale * rng.standard_normal(shape)).astype(dtype)
-
-    n = B * d
-    wide = normal(B, d, scale=3)
-    wide.flat[:: max(n // 3, 1)] = 1000  # logits of any size
-    x, new = normal(B, d), np.empty((B, d), dtype)
-    theta, grad, m, v = normal(4, n)
-    return {
-        "adam": (theta, grad, m, v**2, new.ravel(), 0.9, 0.999, 1e-2, 1e-8),
-        "bce rows": (wide, rng.random((B, d)).astype(dtype)),
-        "bce gradient": (wide, rng.random((B, d)).astype(dtype), new),
-        "sample": (normal(B, 2 * d), x, new, new.copy()),
-        "sample gradient": (x, normal(B, 2 * d), normal(B, d), normal(B, d) ** 2, 0.7, np.empty((B, 2 * d), dtype)),
-        "bias relu": (x, normal(d), new),
-        "relu gradient": (x, np.maximum(normal(B, d), 0), new),
-    }[name]
-
-
-def both(twin, args):
-    """What formula and kernel return or write: two lists of NumPy arrays."""
-    results = []
-    for function, move in ((twin.formula, np.copy), (twin, asarray)):
-        moved = [move(a) if isinstance(a, np.ndarray) else a for a in args]
-        returned = function(*moved)
-        results.append([to_numpy(a) for a in (returned, *moved) if a is not None and not isinstance(a, float)])
-    return results
-
-
-@pytest.mark.parametrize(("B", "d"), SIZES)
-@pytest.mark.parametrize("name", TWINS)
-def test_kernel_and_formula_agree(device, name, B, d, dtype):
-    twin = TWINS[name]
-    expected, got = both(twin, arguments(name, B, d, dtype))
-    if name == "sample":  # the kernel returns the KL as well
-        mu, logvar = np.split(arguments(name, B, d, dtype)[0], 2, axis=1)
-        expected = [kl_normal_entries(mu, logvar).sum(axis=1), *expected]
-    if name == "adam":
-        del expected[4], got[4]  # scratch
-    assert len(expected) == len(got)
-    for a, b in zip(expected, got, strict=True):
-        assert a.dtype == b.dtype
-        np.testing.assert_allclose(b, a, rtol=TOLERANCE[dtype] * d**0.5, atol=TOLERANCE[dtype])
-
-
-@pytest.mark.parametrize("name", TWINS)
-def test_twins_take_the_same_arguments(name):
-    formula, kernel = (inspect.signature(f) for f in (TWINS[name].formula, TWINS[name].cuda))
-    assert [p.default for p in formula.parameters.values()] == [p.default for p in kernel.parameters.values()]
-    assert len(formula.parameters) == len(kernel.parameters)
 
 
 def test_only_device_arrays_go_to_kernels(device):
@@ -159,25 +61,27 @@ def packed(P, dof, dtype):
 def test_tsne_equals_the_dense_formulas(device, n, k, dof, dtype):
     """One tile, several, and padded ones; all entries, in units of the largest."""
     Y, P = problem(n, k)
-    dense, fast, there = DenseObjective(P, Student(dof)), packed(P, dof, dtype), asarray(Y, dtype)
+    student, fast, there = StudentSimilarity(dof), packed(P, dof, dtype), asarray(Y, dtype)
     tolerance = {"float32": 1e-6, "float64": 1e-13}[dtype]
     with no_host_sync():
         found = [*fast.forces(there), fast.gradient(there, 12.0)]
         kl = fast.kl(there)
-    for a, b in zip(found, [*dense.forces(Y), dense.gradient(Y, 12.0)], strict=True):
+    expected = [*kl_forces(Y, P, student), kl_gradient(Y, P, student, exaggeration=12.0)]
+    for a, b in zip(found, expected, strict=True):
         assert a.dtype == dtype
         np.testing.assert_allclose(to_numpy(a), b, atol=tolerance * np.abs(b).max())
-    assert float(kl) == pytest.approx(float(dense.kl(Y)), rel=tolerance, abs=tolerance)
+    assert float(kl) == pytest.approx(float(kl_divergence(Y, P, student)), rel=tolerance, abs=tolerance)
 
 
 @pytest.mark.parametrize("size", [0.0, 1e-20, 1e5])
 def test_tsne_extremes(device, size, dtype):
     """All at one place, so near that squares underflow, far apart."""
     Y, P = problem(130, 2)
-    objective, dense = packed(P, 1.0, dtype), DenseObjective(P, Student())
-    gradient, exact = to_numpy(objective.gradient(asarray(Y * size, dtype))), dense.gradient(Y * size)
+    objective, student = packed(P, 1.0, dtype), StudentSimilarity()
+    gradient, exact = to_numpy(objective.gradient(asarray(Y * size, dtype))), kl_gradient(Y * size, P, student)
     np.testing.assert_allclose(gradient, exact, atol=1e-5 * np.abs(exact).max())
-    assert float(objective.kl(asarray(Y * size, dtype))) == pytest.approx(float(dense.kl(Y * size)), rel=1e-5)
+    exact = float(kl_divergence(Y * size, P, student))
+    assert float(objective.kl(asarray(Y * size, dtype))) == pytest.approx(exact, rel=1e-5)
 
 
 def test_tsne_takes_half_of_p_and_asks_for_it_once(device):
@@ -238,7 +142,7 @@ def test_packing_keeps_every_entry_and_reads_it_in_order():
 
 @pytest.mark.parametrize("k", [2, 4])
 def test_an_embedding_by_kernels_is_the_plain_one(device, k):
-    """Thirty iterations, affinities included; above three dimensions the dense formulas take over."""
+    """Thirty iterations, affinities included; above three dimensions the formulas of tiles take over."""
     X = np.random.default_rng(0).standard_normal((150, 10))
     model = TSNE(k, perplexity=20, max_iter=30, init="random", random_state=0)
     ours = model.fit(X)
@@ -255,26 +159,14 @@ def test_perplexity_search(device, n, perplexity, dtype):
     rng = np.random.default_rng(n)
     d = rng.random((4, n)) ** 2
     d[1, : n // 2], d[2, 0], d[3] = d[1, 0], 1e6, 1.0
-    expected = calibrate(d, perplexity, n - 1, dtype)
-    found = calibrate(asarray(d), perplexity, n - 1, dtype)
+    expected = calibrate(d, perplexity, n - 1, dtype, SearchLimits())
+    found = calibrate(asarray(d), perplexity, n - 1, dtype, SearchLimits())
     for a, b in zip(found, expected, strict=True):
         assert a.dtype == "float64"
         np.testing.assert_allclose(to_numpy(a), b, rtol={"float32": 1e-4, "float64": 1e-9}[dtype], atol=1e-6)
 
 
 # -- k-means -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("n", "k", "d"), [(1, 1, 1), (2, 3, 2), (31, 7, 255), (33, 40, 3), (100, 2, 300)])
-def test_kmeans_assignment(device, n, k, d, dtype):
-    rng = np.random.default_rng(n)
-    args = [rng.integers(0, 5, (n, k)), rng.standard_normal((n, d)), rng.random(n)]  # integers: many ties
-    args = [a.astype(dtype) for a in args] + [rng.random((k, d)), rng.random(k)]  # sums and counts are added to
-    expected, got = both(assign_and_add, args)
-    assert got[0].dtype == "int64"
-    np.testing.assert_array_equal(got[0], expected[0])
-    for a, b in zip(expected[-2:], got[-2:], strict=True):
-        np.testing.assert_allclose(b, a, atol={"float32": 1e-5, "float64": 1e-12}[dtype])
 
 
 def test_kmeans_by_kernels_is_the_plain_one(device):
@@ -292,46 +184,28 @@ def test_kmeans_by_kernels_is_the_plain_one(device):
 
 
 def test_nan_and_infinity_survive(device):
-    """Training notices a NaN only if it arrives; logits of 1000 are no reason for one."""
-    x = asarray(np.array([[np.nan, -np.inf, np.inf, -1000.0, 1000.0]]))
-    y = to_numpy(layers.bias_relu(x, device.zeros(5), device.empty((1, 5))))
-    np.testing.assert_array_equal(y, [[np.nan, 0, np.inf, 0, 1000]])
-    assert np.isnan(to_numpy(losses._bce_rows(x, device.zeros((1, 5))))).all()
+    """Training notices a NaN only if it arrives; logits of 1000 must not give one."""
+    x, ones = asarray(np.array([[np.nan, -np.inf, np.inf, -1000.0, 1000.0]])), device.ones((1, 5))
+    np.testing.assert_array_equal(to_numpy(relu_grad(x, ones)), to_numpy(x))
+    np.testing.assert_array_equal(to_numpy(relu_grad(ones, x)), [[0, 0, 1, 0, 1]])
+    assert np.isnan(to_numpy(bce_with_logits_rows(x, device.zeros((1, 5))))).all()
     extreme = asarray(np.array([[-1000.0, 1000.0]]))
-    np.testing.assert_array_equal(to_numpy(losses._bce_rows(extreme, asarray(np.array([[0.0, 1.0]])))), [0])
-    np.testing.assert_array_equal(to_numpy(losses._bce_rows(extreme, asarray(np.array([[1.0, 0.0]])))), [2000])
+    np.testing.assert_array_equal(to_numpy(bce_with_logits_rows(extreme, asarray(np.array([[0.0, 1.0]])))), [0])
+    np.testing.assert_array_equal(to_numpy(bce_with_logits_rows(extreme, asarray(np.array([[1.0, 0.0]])))), [2000])
 
 
 def test_bce_gradient_in_place_and_into_strided_memory(device, rng):
     logits, target = rng.standard_normal((5, 7)), rng.random((5, 7))
-    expected = losses.bce_with_logits_grad(logits, target)
+    expected = bce_with_logits_grad(logits, target)
     there = asarray(logits.copy())
-    assert losses.bce_with_logits_grad(there, asarray(target), out=there) is there
+    assert bce_with_logits_grad(there, asarray(target), out=there) is there
     np.testing.assert_allclose(to_numpy(there), expected, atol=1e-15)
     wide = device.zeros((5, 14))
-    losses.bce_with_logits_grad(asarray(logits), asarray(target), out=wide[:, ::2])
+    bce_with_logits_grad(asarray(logits), asarray(target), out=wide[:, ::2])
     np.testing.assert_allclose(to_numpy(wide[:, ::2]), expected, atol=1e-15)
     assert not to_numpy(wide[:, 1::2]).any()
-    no_copy = losses.bce_with_logits_grad(asarray(logits)[::2], asarray(target)[::2])  # strided input
-    np.testing.assert_allclose(to_numpy(no_copy), expected[::2] * 5 / 3, atol=1e-15)
-
-
-def test_a_weight_for_each_latent(device, rng):
-    """Free bits switch the KL's share off latent by latent."""
-    dz, h, eps, sigma = rng.standard_normal((4, 3)), rng.standard_normal((4, 6)), *rng.random((2, 4, 3))
-    beta = np.array([0.0, 1.0, 0.5])
-    expected, got = both(gaussian.reparameterize_grad, (dz, h, eps, sigma, beta, np.empty((4, 6))))
-    np.testing.assert_allclose(got[-1], expected[-1], atol=1e-14)
-
-
-def test_inputs_are_not_written_to(on_cpu):
-    """A launch that writes into a read-only array is an error of the emulator."""
-    for name, written in (("bce rows", ()), ("bce gradient", (2,)), ("sample", (2, 3)), ("sample gradient", (5,))):
-        args = [asarray(a) if isinstance(a, np.ndarray) else a for a in arguments(name, 5, 31, "float64")]
-        for i, a in enumerate(args):
-            if i not in written and not isinstance(a, float):
-                a._a.setflags(write=False)
-        TWINS[name](*args)
+    strided = bce_with_logits_grad(asarray(logits)[::2], asarray(target)[::2])
+    np.testing.assert_allclose(to_numpy(strided), expected[::2] * 5 / 3, atol=1e-15)
 
 
 # -- compilers --------------------------------------------------------------------------------------------------------
@@ -352,7 +226,7 @@ def test_nvcc_compiles_all_without_a_warning(architecture, tmp_path):
 
 def test_every_kernel_is_compiled():
     names = {name for _, name, _ in every_variant()}
-    assert names >= {"adam", "sigmoid_bce", "gaussian_sample", "gaussian_sample_grad", "bias_relu", "relu_grad"}
+    assert names >= {"adam", "sigmoid_bce", "gaussian_sample", "gaussian_sample_grad", "relu_grad"}
     assert names >= {"tsne_tiles", "tsne_points", "tsne_cost", "perplexity", "kmeans_assign"}
 
 
@@ -432,12 +306,6 @@ def test_a_missing_barrier_shows_when_threads_run_in_another_order(on_cpu):
         a = strict.asarray(numbers.copy())
         launch(name, a, threads=64)
         assert np.array_equal(to_numpy(a), numbers[::-1]) == waits
-
-
-def test_no_transfer_in_a_launch(on_cpu):
-    args = [asarray(a) if isinstance(a, np.ndarray) else a for a in arguments("adam", 5, 31, "float32")]
-    with no_host_sync():
-        optimizers.adam_update(*args)
 
 
 def test_macros_and_dtype_choose_the_variant():

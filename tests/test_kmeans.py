@@ -15,14 +15,17 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from scratchnet import blocks
+from scratchnet import rows
 from scratchnet.backend import asarray, get_xp, to_numpy
 from scratchnet.base import NotFittedError
 from scratchnet.cluster import KMeans, lloyd
 from scratchnet.cluster.geometry import Euclidean
-from scratchnet.cluster.seeding import draw, kmeans_plusplus, random_rows, weighted_costs
+from scratchnet.cluster.lloyd import cut
+from scratchnet.cluster.seeding import Draw, draw, kmeans_plusplus, left, random_rows
 from scratchnet.decomposition import PCA
 from scratchnet.metrics import adjusted_rand, clustering_accuracy, normalized_mutual_info
+from scratchnet.rows import live_on
+from scratchnet.testing.homes import ForgetfulRows, worker_processes
 
 IRIS, SPECIES = load_iris(return_X_y=True)
 DIGITS, NUMERALS = load_digits(return_X_y=True)
@@ -261,10 +264,10 @@ def test_equal_rows_among_rows_of_weight_zero(xp):
 
 def test_k_means_plus_plus_draws_repeated_rows_like_weights():
     X, weight = blobs(30), np.random.default_rng(0).integers(0, 4, size=30)
-    rows, at = np.repeat(X, weight, axis=0), Euclidean(np.zeros(3))
+    at = Euclidean(np.zeros(3))
     for seed in range(20):
-        a = kmeans_plusplus(X, weight.astype(float), 5, np.random.default_rng(seed), at)
-        b = kmeans_plusplus(rows, None, 5, np.random.default_rng(seed), at)
+        a = kmeans_plusplus(cut(X, weight.astype(float)), 5, np.random.default_rng(seed), at)
+        b = kmeans_plusplus(cut(np.repeat(X, weight, axis=0)), 5, np.random.default_rng(seed), at)
         np.testing.assert_array_equal(a, b)
 
 
@@ -272,12 +275,14 @@ def test_k_means_plus_plus_draws_repeated_rows_like_weights():
 
 
 def test_same_start_on_every_backend(xp):
-    X = asarray(blobs(200, 5, 9))
     for start in kmeans_plusplus, random_rows:
-        expected = start(blobs(200, 5, 9), None, 6, np.random.default_rng(3), Euclidean.around(blobs(200, 5, 9)))
-        np.testing.assert_array_equal(
-            to_numpy(start(X, None, 6, np.random.default_rng(3), Euclidean.around(X))), expected
-        )
+        expected, found = (begin(start, to(blobs(200, 5, 9)), 6, 3) for to in (np.asarray, asarray))
+        np.testing.assert_array_equal(to_numpy(found), expected)
+
+
+def begin(start, X, k, seed):
+    data = cut(X)
+    return start(data, k, np.random.default_rng(seed), Euclidean.around(data))
 
 
 def test_k_means_plus_plus_finds_far_clusters(seed):
@@ -285,27 +290,28 @@ def test_k_means_plus_plus_finds_far_clusters(seed):
     rng = np.random.default_rng(0)
     X = np.r_[rng.normal(0, 0.1, (9997, 2)), rng.normal(100, 0.1, (3, 2))]
     for s in range(20):
-        centers = kmeans_plusplus(X, None, 2, np.random.default_rng(100 * seed + s), Euclidean.around(X))
+        centers = begin(kmeans_plusplus, X, 2, 100 * seed + s)
         assert abs(centers[0, 0] - centers[1, 0]) > 90
-    rows = random_rows(X, None, 2, np.random.default_rng(seed), Euclidean.around(X))
-    assert abs(rows[0, 0] - rows[1, 0]) < 90
+    centers = begin(random_rows, X, 2, seed)
+    assert abs(centers[0, 0] - centers[1, 0]) < 90
 
 
 def test_k_means_plus_plus_probabilities():
     """From the first row chosen, the others follow with probability D^2 / sum D^2 where one draw is made."""
     X = np.array([[0.0], [1.0], [3.0]])
-    pairs = np.zeros((3, 3))
+    pairs, place = np.zeros((3, 3)), {0.0: 0, 1.0: 1, 3.0: 2}
     for seed in range(4000):
         a, b = random_pair(X, np.random.default_rng(seed))
-        pairs[a, b] += 1
+        pairs[place[a], place[b]] += 1
     expected = np.array([[0, 1 / 10, 9 / 10], [1 / 5, 0, 4 / 5], [9 / 13, 4 / 13, 0]]) / 3
     assert np.abs(pairs / 4000 - expected).max() < 0.025  # three standard deviations of the largest
 
 
 def random_pair(X, host):
-    w = np.ones(len(X))
-    first = draw(w, 1, host)
-    return int(first[0]), int(draw(weighted_costs(X, w, X[first], Euclidean.around(X))[:, 0], 1, host)[0])
+    data, at = cut(X), Euclidean(np.zeros(1))
+    history = [Draw(draw(data, [], np.array([3.0]), 1, host, at), 0)]
+    potential = np.array([left(data.blocks[0], None, history, at).sum()])
+    return float(history[0].rows[0, 0]), float(draw(data, history, potential, 1, host, at)[0, 0])
 
 
 def test_same_seed_same_bits():
@@ -324,6 +330,53 @@ def test_same_bits_for_any_number_of_threads(threads, metric, monkeypatch):
         km = KMeans(12, metric=metric, max_iter=20, random_state=0).fit(X, sample_weight=np.linspace(1, 2, len(X)))
         found.append((km.cluster_centers_.tobytes(), km.labels_.tobytes(), km.inertia_))
     assert found[0] == found[1]
+
+
+def hard_cases(metric):
+    """Weights, duplicates, centres that coincide, clusters that are filled; a wide one, with bounds, and two runs."""
+    rng = np.random.default_rng(0)
+    grid = rng.integers(0, 3, (3000, 4)).astype("float32")  # 81 different rows, full of ties
+    far = np.r_[blobs(2000, 40, 9), blobs(2000, 40, 9)].astype("float32") + 100
+    yield grid, None, KMeans(20, metric=metric, init=np.r_[grid[:15], np.full((5, 4), 50, "float32")], tol=0)
+    yield grid, rng.integers(0, 3, 3000), KMeans(9, metric=metric, init="random", random_state=1)
+    yield far, rng.random(4000), KMeans(12, metric=metric, n_init=2, max_iter=15, tol=0, random_state=0)
+    yield np.asfortranarray(far), None, KMeans(40, metric=metric, init=np.r_[far[:37], -far[:3]], max_iter=8)
+
+
+def every_state(metric):
+    bits = []
+    for X, weight, km in hard_cases(metric):
+        for s in km.steps(X, sample_weight=weight):
+            bits.append((s.step, s.iteration, s.run, to_numpy(s.centers).tobytes(), s.objective, s.relocated))
+            bits.append(None if s.labels is None else to_numpy(s.labels).tobytes())
+        bits.append((km.cluster_centers_.tobytes(), km.labels_.tobytes(), km.inertia_, km.n_iter_))
+    return bits
+
+
+@pytest.mark.filterwarnings("ignore:only .* clusters hold points:UserWarning")
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "manhattan"])
+def test_same_bits_wherever_blocks_live(metric, monkeypatch):
+    """On any number of threads, in processes, and where blocks forget what they kept: every state of every run."""
+    monkeypatch.setattr(lloyd, "_ROWS_PER_BLOCK", 700)
+    expected = every_state(metric)
+    for n in "1", "8":
+        monkeypatch.setenv("SCRATCHNET_THREADS", n)
+        assert every_state(metric) == expected
+    with live_on(ForgetfulRows):
+        assert every_state(metric) == expected
+    with worker_processes(2) as home, live_on(home):
+        assert every_state(metric) == expected
+
+
+@pytest.mark.filterwarnings("ignore:only .* clusters hold points:UserWarning")
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_same_centers_however_rows_are_cut(metric, monkeypatch):
+    """Sums are exact: only J and the origin, which are ordinary sums, may change in their last bits."""
+    ends = []
+    for size in 700, 4000:
+        monkeypatch.setattr(lloyd, "_ROWS_PER_BLOCK", size)
+        ends.append([km.fit(X, sample_weight=w).cluster_centers_.tobytes() for X, w, km in hard_cases(metric)][:2])
+    assert ends[0] == ends[1]
 
 
 # -- empty clusters ---------------------------------------------------------------------------------------------------
@@ -466,7 +519,7 @@ def test_empty_clusters_in_other_metrics(metric, xp):
 @pytest.mark.parametrize("metric", ["euclidean", "cosine", "manhattan"])
 @pytest.mark.parametrize("init", ["k-means++", "random"])
 def test_data_on_disk_are_read_in_blocks(tmp_path, monkeypatch, metric, init):
-    monkeypatch.setattr(blocks, "_ROWS_ON_HOST", 256)  # of a file of 10,000 or more
+    monkeypatch.setattr(rows, "_ROWS_ON_HOST", 256)  # of a file of 10,000 or more
     monkeypatch.setattr(lloyd, "_AT_ONCE", 1 << 16)
     n = 20_000 if metric != "manhattan" else 10_000
     X = np.random.default_rng(0).standard_normal((n, 200)).astype("float32")
@@ -504,7 +557,7 @@ def test_clone_pickle_pipeline_grid_search():
 
 def test_progress_bar(capsys):
     KMeans(4, random_state=0, verbose=1).fit(blobs())
-    assert "k-means" in capsys.readouterr().err
+    assert "KMeans" in capsys.readouterr().err
     assert str(next(KMeans(4, random_state=0).steps(blobs()))) == "run 0, round 0, start: J = nan"
 
 

@@ -148,6 +148,24 @@ def test_a_mixture_equals_scikit_learns(rng):
     assert GaussianDensity().fit(X).log_density(X).mean() < ours.log_density(X).mean() - 0.3
 
 
+def test_the_rounds_of_a_mixture(rng):
+    """What a loop has seen when it is left early is the fit; what is refused is refused at the call."""
+    X = np.concatenate([rng.standard_normal((200, 2)), rng.standard_normal((200, 2)) + 2])
+    whole = GaussianMixture(3, tol=1e-6, random_state=0).fit(X)
+    mixture = GaussianMixture(3, tol=1e-6, random_state=0)
+    states = list(mixture.steps(X))
+    assert [s.objective for s in states] == mixture.log_likelihood_ == whole.log_likelihood_
+    assert [s.iteration for s in states] == list(range(1, len(states) + 1))
+    assert (np.diff([s.seconds for s in states]) >= 0).all()
+    assert str(states[0]) == f"round 1: {states[0].objective:.4f} nats"
+    for state in mixture.steps(X):
+        if state.iteration == 2:
+            break
+    assert mixture.log_likelihood_ == whole.log_likelihood_[:2]
+    with pytest.raises(ValueError, match="max_iter=0 must be at least 1"):
+        GaussianMixture(max_iter=0).steps(X)
+
+
 def test_mixture_draws_follow_its_density(xp, rng):
     X = np.concatenate([rng.standard_normal((300, 2)), rng.standard_normal((100, 2)) + 8])
     mixture = GaussianMixture(2, random_state=0).fit(X)
@@ -233,7 +251,7 @@ def test_conditional_models_are_refused_by_name(trained):
 
 def test_likely_codes_can_decode_badly(trained):
     vae, _, _, _ = trained
-    z = vae._prior(50, 1)
+    z = vae.prior(50, 1)
     worse = likely_but_grey(vae, z)
     np.testing.assert_allclose(np.linalg.norm(worse, axis=1), np.linalg.norm(z, axis=1), rtol=1e-4)
     grey = [4 * p * (1 - p) for p in (vae.inverse_transform(z), vae.inverse_transform(worse))]

@@ -1,4 +1,4 @@
-"""Layers: values by hand, properties, who owns which array, what happens at the extremes."""
+"""Layers: values by hand, properties, extremes, inputs that stay as they are."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from scratchnet.nn import (
     Sigmoid,
     Softplus,
     Tanh,
+    TopK,
     check_gradient,
     glorot_uniform,
     he_normal,
     small_normal,
 )
-from scratchnet.testing import no_host_sync
+from scratchnet.testing import no_host_sync, strict
 
 ACTIVATIONS = [ReLU(), LeakyReLU(0.1), Sigmoid(), Tanh(), Softplus()]
 
@@ -92,26 +93,27 @@ def test_smallest_batches(xp, dtype, batch):
     assert bool((params.views["2.b"][1] == batch).all()), "gradients are overwritten, with 0 for no samples"
 
 
-# -- who owns what ----------------------------------------------------------------------------------------------------
+# -- what is written to ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("layer", [Dense(3, 3), *ACTIVATIONS], ids=repr)
-def test_inputs_are_never_written_to(layer):
+@pytest.mark.parametrize("layer", [Dense(3, 3), *ACTIVATIONS, TopK(2)], ids=repr)
+def test_inputs_are_never_written_to_and_results_are_new_arrays(layer):
     layer.build(Rng(0), "float64")
     x, dy = np.random.default_rng(0).standard_normal((2, 4, 3))
     x.flags.writeable = dy.flags.writeable = False
-    layer.forward(x)
-    layer.backward(dy)
+    first = layer.forward(x), layer.backward(dy)
+    kept = [a.copy() for a in first]
+    layer.forward(dy)
+    layer.backward(x)
+    np.testing.assert_array_equal(first, kept)
+    assert not any(np.may_share_memory(a, b) for a in first for b in (x, dy))
 
 
-def test_a_short_batch_uses_the_scratch_of_a_long_one_and_gives_the_same(xp):
+def test_a_short_batch_gives_the_rows_of_a_long_one(xp):
     net = Sequential(Dense(3, 4), ReLU(), Dense(4, 2), Sigmoid())
     net.build(Rng(0), "float64")
     x = asarray(np.random.default_rng(0).standard_normal((5, 3)))
-    whole = to_numpy(net.forward(x)).copy()
-    buffer = net.layers[0]._buffers["y"]
-    np.testing.assert_allclose(to_numpy(net.forward(x[:2])), whole[:2], rtol=1e-14)
-    assert net.layers[0]._buffers["y"] is buffer
+    np.testing.assert_allclose(to_numpy(net.forward(x[:2])), to_numpy(net.forward(x))[:2], rtol=1e-14)
 
 
 def test_gradients_are_overwritten_not_added_to(xp):
@@ -208,6 +210,12 @@ def test_a_users_own_layer_joins_and_is_checked():
     assert check_gradient(lambda: net.forward(x).sum(), params).ok
 
 
+def test_a_dense_takes_a_memory_map(tmp_path):
+    dense = built(Dense(3, 2))
+    x = np.lib.format.open_memmap(tmp_path / "x.npy", mode="w+", dtype="float32", shape=(4, 3))
+    np.testing.assert_array_equal(dense.forward(x), dense.forward(np.asarray(x)))
+
+
 # -- mistakes ---------------------------------------------------------------------------------------------------------
 
 
@@ -227,6 +235,7 @@ def test_a_users_own_layer_joins_and_is_checked():
             r"float32 parameters but x is float64.*astype",
         ),
         (lambda: built(Dense(3, 2)).forward([[1, 2, 3]]), TypeError, r"not a NumPy or CuPy array: builtins.list"),
+        (lambda: built(Dense(3, 2)).forward(strict.ones((1, 3), "f4")), TypeError, "mixed array libraries"),
         (lambda: Dense(0, 2), ValueError, r"both widths must be at least 1"),
         (lambda: LeakyReLU(1.5), ValueError, r"slope=1.5 must be"),
         (lambda: Sequential(), ValueError, "at least one layer"),

@@ -12,7 +12,7 @@ from scratchnet import memory
 from scratchnet.backend import asarray, backend_module
 from scratchnet.manifold import SNE, TSNE, embedding
 from scratchnet.manifold.affinities import affinities
-from scratchnet.manifold.packed import PackedObjective
+from scratchnet.manifold.tsne_on_gpu import PackedObjective
 from scratchnet.testing import kernels_on_cpu
 
 

@@ -13,11 +13,13 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from scratchnet import blocks
+from scratchnet import neighbors as module
 from scratchnet.backend import asarray, to_numpy
 from scratchnet.base import DataConversionWarning
 from scratchnet.decomposition import PCA
 from scratchnet.neighbors import KNeighborsClassifier, nearest_neighbors
+from scratchnet.rows import live_on
+from scratchnet.testing.homes import worker_processes
 
 IRIS, SPECIES = load_iris(return_X_y=True)
 DIGITS, NUMERALS = load_digits(return_X_y=True)
@@ -48,7 +50,7 @@ def test_nearest_by_hand(xp, dtype):
 @pytest.mark.parametrize("size", [1, 7, None])
 def test_nearest_equals_scikit_learn(xp, monkeypatch, size):
     if size:
-        monkeypatch.setattr(blocks, "rows_per_block", lambda *_: size)
+        monkeypatch.setattr(module, "rows_per_block", lambda *_: size)
     X = DIGITS[:200] + 1e-3 * np.random.default_rng(0).standard_normal((200, 64))
     theirs = neighbors.NearestNeighbors(n_neighbors=6, algorithm="brute").fit(X)
     for ours, sought in (nearest_neighbors(asarray(X), 6), None), (nearest_neighbors(asarray(X), 6, asarray(X)), X):
@@ -122,3 +124,22 @@ def test_bad_input():
         KNeighborsClassifier(1).fit(np.eye(3), [0.5, 1, 1])
     with pytest.raises(TypeError, match=r"y mixes labels that have no order.*make them all of one type"):
         KNeighborsClassifier(1).fit(np.eye(3), [None, "a", "a"])
+
+
+def test_same_bits_wherever_blocks_live(monkeypatch):
+    found = []
+    monkeypatch.setattr(module, "rows_per_block", lambda *_: 37)
+    for threads in "1", "8":
+        monkeypatch.setenv("SCRATCHNET_THREADS", threads)
+        found.append([a.tobytes() for a in nearest_neighbors(DIGITS[:300], 5)])
+    with worker_processes(2) as home, live_on(home):
+        found.append([a.tobytes() for a in nearest_neighbors(DIGITS[:300], 5)])
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_refused_fit_leaves_the_fit_before():
+    model = KNeighborsClassifier(3).fit(IRIS, SPECIES)
+    with pytest.raises(ValueError, match="y has 2 labels"):
+        model.fit(DIGITS, [0, 1])
+    assert model.n_features_in_ == 4
+    assert model.score(IRIS, SPECIES) > 0.9

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scratchnet.backend import asarray, to_numpy
-from scratchnet.nn import SGD, Adam, Momentum, Params
+from scratchnet.nn import OPTIMIZERS, SGD, Adam, Momentum, Params
 from scratchnet.testing import no_host_sync
 
 
@@ -33,7 +33,7 @@ def test_momentum_by_hand(xp, dtype):
 
 
 def test_adam_equals_its_definition(xp, dtype):
-    """Against the five lines of Kingma and Ba's algorithm 1, over 50 steps, on a vector longer than a block."""
+    """The five lines of Kingma and Ba's algorithm 1, over 50 steps, on a vector of several cache blocks."""
     rng = np.random.default_rng(0)
     start, gradients = rng.standard_normal(150_001), rng.standard_normal((50, 150_001)) * 10.0 ** rng.integers(-6, 3)
     theta, m, v = start.copy(), 0, 0
@@ -71,6 +71,17 @@ def test_learning_rate_may_change_between_steps(xp):
     optimizer.learning_rate = 0.5
     optimizer.step()
     assert float(params.theta[0]) == -1.5
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_layers_keep_their_views(xp, kind):
+    params = parameters([1.0, 2.0])
+    theta, (w, _) = params.theta, params.views["w"]
+    params.grad[...] = 3
+    OPTIMIZERS[kind](params, 0.1).step()
+    assert params.theta is theta
+    np.testing.assert_array_equal(to_numpy(w), to_numpy(theta))
+    assert float(w[0]) < 1
 
 
 def test_the_gradient_is_left_alone(xp):

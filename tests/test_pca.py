@@ -13,10 +13,11 @@ from sklearn.datasets import load_digits, load_iris
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from scratchnet import blocks
+from scratchnet import rows
 from scratchnet.backend import asarray, to_numpy
 from scratchnet.base import NotFittedError
 from scratchnet.decomposition import PCA
+from scratchnet.decomposition import pca as pca_module
 
 IRIS, DIGITS = load_iris().data, load_digits().data
 
@@ -349,7 +350,8 @@ def test_blocks_do_not_matter(monkeypatch, tmp_path):
     mapped = np.memmap(tmp_path / "iris", dtype="float64", mode="w+", shape=IRIS.shape)
     mapped[...] = IRIS
     whole = PCA().fit(IRIS)
-    monkeypatch.setattr(blocks, "_ROWS_ON_HOST", 7)
+    monkeypatch.setattr(pca_module, "_ROWS", 7)
+    monkeypatch.setattr(rows, "_ROWS_ON_HOST", 7)
     np.testing.assert_allclose(PCA().fit(mapped).components_, whole.components_, atol=1e-12)
 
 

@@ -13,7 +13,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from scratchnet.autoencoders import IWAE, VAE, ConditionalVAE, PosteriorCollapseWarning, consistency_check
 from scratchnet.autoencoders.evidence import log_weights
-from scratchnet.backend import asarray, to_numpy
+from scratchnet.backend import Rng, asarray, to_numpy
 from scratchnet.decomposition import PCA
 from scratchnet.nn import GaussianSample
 
@@ -80,7 +80,7 @@ def test_free_bits_by_hand(xp, X):
     model.params_.views["encoder.2.W"][0][...] = 0
     model.params_.views["encoder.2.b"][0][...] = asarray([2.0, 1.0, 0, 0, 0, 0])  # mu = 2, 1, 0; sigma = 1
     x, eps = asarray(X, "float64"), eps_for(model, len(X))
-    nll = model._likelihood.nll(model._forward(x, None, eps), x)
+    nll = model.likelihood_.nll(model.forward(x, None, eps), x)
     assert float(model.loss(x, eps)) == pytest.approx(float(nll) + 3 * (2 + 0.7 + 0.7), rel=1e-12)
     model.gradient(x, eps)
     free = to_numpy(model.params_.views["encoder.2.b"][1]).copy()
@@ -109,7 +109,7 @@ def test_free_bits_are_used_and_the_ledger_adds_up(X):
 def test_fixed_variance_by_hand(xp, X):
     model = small(likelihood="gaussian", variance=0.25, epochs=0, dtype="float64").fit(X)
     x, eps = asarray(X, "float64"), eps_for(model, len(X))
-    means = to_numpy(model._forward(x, None, eps))
+    means = to_numpy(model.forward(x, None, eps))
     expected = (((X - means) ** 2 / 0.25 + np.log(2 * np.pi * 0.25)) / 2).sum(axis=1).mean()
     assert float(model.loss(x, eps)) == pytest.approx(expected + float(model.sample_.kl()), rel=1e-6)
     np.testing.assert_allclose(to_numpy(model.variance_), np.full(12, 0.25), rtol=1e-12)
@@ -125,7 +125,7 @@ def test_a_linear_vae_that_learns_its_variances_is_factor_analysis(rng):
     best = FactorAnalysis(2).fit(X).score(X)
     assert best - 0.2 < vae.log_likelihood(X, 300).mean() < best + 0.02
     assert fixed.log_likelihood(X, 300).mean() < best - 1
-    errors = [(to_numpy(vae._forward(X, None, eps_for(vae, 500, seed))) - X) ** 2 for seed in range(50)]
+    errors = [(to_numpy(vae.forward(X, None, eps_for(vae, 500, seed))) - X) ** 2 for seed in range(50)]
     np.testing.assert_allclose(vae.variance_, np.mean(errors, axis=(0, 1)), rtol=0.1)
 
 
@@ -155,7 +155,8 @@ def test_binarisations_are_what_they_say(xp, X):
         model = small(binarisation=name, epochs=1).fit(X)
         assert model.history_[-1]["binarisation"] == name
         assert name in str(model.history_)
-        seen = [to_numpy(model._binary(x, model._rng)) for _ in range(400)]
+        rng = Rng(0)
+        seen = [to_numpy(model.binarise(x, rng)) for _ in range(400)]
         if name == "dynamic":
             assert set(np.unique(seen)) == {0, 1}
             np.testing.assert_allclose(np.mean(seen, axis=0), X, atol=4.9 * 0.5 / 20)
@@ -240,7 +241,7 @@ def test_one_draw_is_the_vae_with_its_kl_by_one_draw(X):
     x, differences, gradients = asarray(X, "float64"), [], []
     for seed in range(200):
         eps = eps_for(vae, len(X), seed)
-        nll = float(vae._likelihood.nll(vae._forward(x, None, eps), x))
+        nll = float(vae.likelihood_.nll(vae.forward(x, None, eps), x))
         s = vae.sample_
         single = float((0.5 * ((s.mu + s.sigma * eps) ** 2 - eps**2 - s.logvar)).sum()) / len(X)
         assert float(iwae.loss(x, eps[None])) == pytest.approx(nll + single, rel=1e-10)
@@ -342,8 +343,8 @@ def test_a_model_trained_with_the_wrong_sigma_is_caught(monkeypatch, X):
 
 def test_a_wrong_closed_form_is_caught(monkeypatch, X):
     vae = small(epochs=15).fit(X)
-    right = type(vae)._kl_entries
-    monkeypatch.setattr(type(vae), "_kl_entries", lambda self, *data: 0.9 * right(self, *data))
+    right = type(vae).kl_entries
+    monkeypatch.setattr(type(vae), "kl_entries", lambda self, *data: 0.9 * right(self, *data))
     assert "KL: closed form, Monte Carlo" in [row.name for row in consistency_check(vae, X).rows if not row.ok]
 
 

@@ -20,7 +20,7 @@ from scratchnet.cluster import KMeans
 from scratchnet.datasets import load_mnist
 from scratchnet.decomposition import PCA
 from scratchnet.manifold import TSNE
-from scratchnet.manifold.packed import PackedObjective
+from scratchnet.manifold.tsne_on_gpu import PackedObjective
 
 from .embedding import iteration_work
 from .race import NotTheSame, Prepare, Race, Work, close, peer

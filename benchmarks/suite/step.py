@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from statistics import median
 from typing import Any
 
 import numpy as np
 
 from scratchnet.autoencoders import VAE, training
-from scratchnet.backend import asarray, to_numpy
+from scratchnet.autoencoders.likelihoods import Bernoulli
+from scratchnet.backend import Rng, asarray, to_numpy
 from scratchnet.datasets import load_mnist
-from scratchnet.nn import Adam, Dense
+from scratchnet.nn import Adam, Dense, GaussianSample, ReLU
 
 from .machine import limit
 from .race import Work, wait
@@ -30,34 +33,33 @@ def run(quick: bool) -> Iterator[dict[str, Any]]:
 
 
 def profile(X: Any, batch: int, epochs: int) -> dict[str, Any]:
-    """Seconds per step of each part, medians over epochs."""
+    """Median seconds per step over epochs, by part; where a step is cut into blocks, one after the other."""
     model = VAE((HIDDEN,), LATENT, epochs=0, batch_size=batch, random_state=0).fit(X)
-    clock, optimizer = _Clock(), Adam(model.params_)
-    for layer in (*model.encoder_.layers, *model.decoder_.layers):
-        part = "products and biases" if isinstance(layer, Dense) else "activations"
-        clock.watch(layer, "forward", part)
-        clock.watch(layer, "backward", part)
-    clock.watch(model, "_train_noise", "sampling and KL gradient")
-    clock.watch(model.sample_, "forward", "sampling and KL gradient")
-    clock.watch(model.sample_, "backward", "sampling and KL gradient")
-    clock.watch(model._likelihood, "nll_grad", "loss gradient")
-    clock.watch(optimizer, "step", "Adam")
-    gather = training._gather
-    clock.watch(training, "_gather", "gathering the batch")
+    batches = training.Minibatches(model, (X,), Rng(0).noise_stream())
+    clock, optimizer, epochs_seen = _Clock(), Adam(batches.params), []
     steps = -(-len(X) // batch)
-    trace, epochs_seen = asarray(np.zeros(steps, dtype="float32")), []
-    try:
-        for _ in range(epochs + 1):  # the first warms up
+    with ExitStack() as stack:
+        stack.enter_context(_one_thread())
+        for owner, names, part in (
+            (Dense, ("forward", "backward"), "products and biases"),
+            (ReLU, ("forward", "backward"), "activations"),
+            (VAE, ("draw_noise",), "sampling and KL gradient"),
+            (GaussianSample, ("forward", "backward"), "sampling and KL gradient"),
+            (Bernoulli, ("nll_grad",), "loss gradient"),
+            (Adam, ("step",), "Adam"),
+            (training, ("gather",), "gathering the batch"),
+        ):
+            for name in names:
+                stack.enter_context(clock.watching(owner, name, part))
+        for epoch in range(epochs + 1):  # the first warms up
             clock.seconds.clear()
             order = asarray(np.random.default_rng(0).permutation(len(X)))
             wait()
             start = time.perf_counter()
-            training.run_epoch(model, (X,), order, optimizer, trace)
+            batches.run_epoch(epoch, order, optimizer)
             wait()
             total = time.perf_counter() - start
             epochs_seen.append({**clock.seconds, "the rest of the loop": total - sum(clock.seconds.values())})
-    finally:
-        training._gather = gather
     parts: dict[str, dict[str, Any]] = {
         part: {"seconds": median(seen[part] for seen in epochs_seen[1:]) / steps} for part in epochs_seen[0]
     }
@@ -88,8 +90,10 @@ class _Clock:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
-    def watch(self, owner: Any, name: str, part: str) -> None:
+    @contextmanager
+    def watching(self, owner: Any, name: str, part: str) -> Iterator[None]:
         method: Callable[..., Any] = getattr(owner, name)
+        own = name in vars(owner)
 
         def timed(*args: Any, **kwargs: Any) -> Any:
             wait()
@@ -100,3 +104,23 @@ class _Clock:
             return result
 
         setattr(owner, name, timed)
+        try:
+            yield
+        finally:
+            if own:
+                setattr(owner, name, method)
+            else:  # inherited
+                delattr(owner, name)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Blocks run on this thread alone: seconds of two at a time would not add up."""
+    before = os.environ.get("SCRATCHNET_THREADS")
+    os.environ["SCRATCHNET_THREADS"] = "1"
+    try:
+        yield
+    finally:
+        del os.environ["SCRATCHNET_THREADS"]
+        if before is not None:
+            os.environ["SCRATCHNET_THREADS"] = before

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from numpy.typing import ArrayLike
+
 from scratchnet.autoencoders.base import BaseAutoencoder
-from scratchnet.autoencoders.parts import ACTIVATIONS
-from scratchnet.backend import Array, Rng
-from scratchnet.nn import Dense, Layer, Sequential, TransposedDense
+from scratchnet.backend import Array
+from scratchnet.nn import ACTIVATIONS, Dense, Layer, Sequential, TransposedDense
 from scratchnet.validation import check_bool
+
+__all__ = ["Autoencoder"]
 
 
 @dataclass(repr=False, eq=False)
@@ -37,7 +41,7 @@ class Autoencoder(BaseAutoencoder):
     validation_fraction : float
         Share of X held out for ``validation_loss``.
     patience : int, optional
-        Stop after so many epochs without a lower ``validation_loss`` and go back to the best weights.
+        Stop after that many epochs without a lower ``validation_loss`` and go back to the best weights.
     random_state : int, generator or None
         Seeds weights, shuffles and noise; the same int gives the same bits.
     dtype : {"float32", "float64"}
@@ -45,73 +49,97 @@ class Autoencoder(BaseAutoencoder):
         Where to compute; by default the current backend.
     verbose : int
         1 shows a progress bar.
+
+    Examples
+    --------
+    >>> from scratchnet.datasets import make_ring
+    >>> X = make_ring(200, random_state=0)[0]
+    >>> model = Autoencoder((16,), 1, likelihood="gaussian", epochs=2, random_state=0).fit(X)
+    >>> model.transform(X).shape, model.reconstruct(X).shape
+    ((200, 1), (200, 2))
     """
 
     tied: bool = field(default=False, kw_only=True)
 
-    _builds_from: ClassVar[tuple[str, ...]] = (*BaseAutoencoder._builds_from, "tied")
+    builds_from: ClassVar[tuple[str, ...]] = (*BaseAutoencoder.builds_from, "tied")
 
-    def loss(self, x: Array, seen: Array | None = None) -> Array:
-        """-log p(x | g(f(x))), mean over the batch, as a 0-d array in nats. ``seen`` goes into f in place of x."""
-        return self._likelihood.nll(self.decoder_.forward(self.encoder_.forward(x if seen is None else seen)), x)
+    # -- one batch ----------------------------------------------------------------------------------------------------
 
-    def gradient(self, x: Array, seen: Array | None = None) -> Array:
-        """dloss/dtheta, written into ``params_.grad`` and returned."""
-        output = self.decoder_.forward(self.encoder_.forward(x if seen is None else seen))
-        dcode = self.decoder_.backward(self._likelihood.nll_grad(output, x))
+    def forward(self, x: Array, noise: Any = None) -> tuple[Array, Array]:
+        """(f(x), g(f(x))): the code (B, n_latent) and the output (B, n_features), which is kept for the history.
+
+        An array in the place of the noise goes into f instead of x: x as it was corrupted.
+        """
+        code = self.encoder_.forward(x if noise is None else noise)
+        self.output_ = self.decoder_.forward(code)
+        return code, self.output_
+
+    def terms(self, x: Array, noise: Any = None) -> dict[str, Array]:
+        """{"reconstruction": -log p(x | g(f(x))), mean over the batch in nats}."""
+        _, output = self.forward(x, noise)
+        return {"reconstruction": self.likelihood_.nll(output, x)}
+
+    def gradient(self, x: Array, noise: Any = None, weights: Mapping[str, float] | None = None) -> Array:
+        """The gradient of weights["reconstruction"] * -log p(x | g(f(x))) with respect to all parameters, written into
+        ``params_.grad`` and returned; by default that of ``loss``."""
+        noise, weights = self.given(len(x), noise, weights)
+        _, output = self.forward(x, noise)
+        dcode = self.decoder_.backward(self.likelihood_.nll_grad(output, x, weights["reconstruction"]))
         self.encoder_.backward(dcode, need_dx=False)
-        self._add_tied_gradient()
+        self.add_tied_gradient()
         return self.params_.grad
 
-    def _add_tied_gradient(self) -> None:
+    def add_tied_gradient(self) -> None:
         """(2.8)  Weights that encoder and decoder share have two gradients; theirs is the sum."""
         for layer in self.decoder_.layers:
             if isinstance(layer, TransposedDense):
                 layer.add_gradient()
 
-    def _batch_gradient(self, *batch: Array) -> Array:
-        return self.gradient(*batch)
+    @property
+    def terms_are_means(self) -> bool:
+        """-log p is a mean over samples."""
+        return True
 
-    def _evaluate(self, batch: tuple[Array, ...], noise: Rng) -> dict[str, Array]:
-        (x,) = batch
-        return self._measure(x, x)
+    def measures(self, x: Array, noise: Any) -> dict[str, Array]:
+        """{"mse": the squared error of the reconstruction, per feature}, if ``terms`` used :meth:`forward`."""
+        if self.output_ is None:
+            return {}
+        return {"mse": ((self.likelihood_.mean(self.output_) - x) ** 2).mean()}
 
-    def _measure(self, x: Array, seen: Array) -> dict[str, Array]:
-        """Loss and squared error of x reconstructed from what the encoder has ``seen``."""
-        output = self.decoder_.forward(self.encoder_.forward(seen))
-        difference = self._likelihood.mean(output) - x
-        return {"loss": self._likelihood.nll(output, x), "mse": (difference * difference).mean()}
+    # -- the networks -------------------------------------------------------------------------------------------------
 
-    def _decoder(self, widths: list[int]) -> Sequential:
+    def make_decoder(self, widths: list[int]) -> Sequential:
+        """The network from the code to what the likelihood takes; with tied weights the encoder's, transposed."""
         if not self.tied:
-            return super()._decoder(widths)
+            return super().make_decoder(widths)
         layers: list[Layer] = []
         for dense in [layer for layer in self.encoder_.layers if isinstance(layer, Dense)][::-1]:
             layers += [TransposedDense(dense), ACTIVATIONS[self.activation]()]
         return Sequential(*layers[:-1])  # the last one is linear
 
-    def _check_parameters(self, has_validation: bool) -> None:
-        super()._check_parameters(has_validation)
+    def check_parameters(self, has_validation: bool) -> None:
+        """Raise ValueError or TypeError for parameters that make no model."""
+        super().check_parameters(has_validation)
         check_bool(self.tied, "tied")
 
-    def transform(self, X: Any) -> Array:
+    def log_p(self, x: Array) -> Array:
+        """log p(x | g(f(x))) of each sample of a batch, (B,)."""
+        return -self.likelihood_.nll_rows(self.decoder_.forward(self.encode(x)), x)
+
+    # -- all rows -----------------------------------------------------------------------------------------------------
+
+    def transform(self, X: ArrayLike) -> Array:
         """Codes f(x), (n, n_latent)."""
-        return self._codes(self._check(X, dtype=self.dtype))
+        return self.over_rows("encode", self.check_rows(X))
 
-    def _codes(self, X: Array) -> Array:
-        return self._map(self.encoder_.forward, X, width=self.n_latent)
-
-    def inverse_transform(self, Z: Any) -> Array:
+    def inverse_transform(self, Z: ArrayLike) -> Array:
         """Decoded means g(z), (n, n_features): probabilities for the Bernoulli likelihood."""
-        Z = self._check(Z, name="Z", dtype=self.dtype, n_features=self.n_latent)
-        return self._map(self._decode_mean, Z, width=self.n_features_in_)
+        return self.over_rows("decode", self.check_codes(Z))
 
-    def reconstruct(self, X: Any) -> Array:
+    def reconstruct(self, X: ArrayLike) -> Array:
         """g(f(x)), (n, n_features)."""
         return self.inverse_transform(self.transform(X))
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: ArrayLike, y: Any = None) -> float:
         """Mean over samples of log p(x | g(f(x))), in nats; higher is better."""
-        (X,) = self._check_more(X)
-        rows = self._map(lambda x, z: -self._likelihood.nll_rows(self.decoder_.forward(z), x), X, self._codes(X))
-        return float(rows.mean())
+        return float(self.over_rows("log_p", *self.check_batch(X)).mean())

@@ -1,110 +1,40 @@
-"""What all autoencoders share: building the two networks, checking input, evaluation in chunks, keeping.
-
-A model adds its ``loss`` and ``gradient`` on one batch; everything else hangs on them.
-"""
+"""What all autoencoders do with their networks: train, evaluate in chunks, save."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import KW_ONLY, dataclass, field
-from itertools import pairwise
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from scratchnet.autoencoders import checkpoint, likelihoods
+from scratchnet.autoencoders import checkpoint
+from scratchnet.autoencoders.checking import check_common_parameters, check_unchanged, check_unit_interval, hold_out
 from scratchnet.autoencoders.history import EpochState, History
-from scratchnet.autoencoders.likelihoods import Likelihood
-from scratchnet.autoencoders.parts import ACTIVATIONS, OPTIMIZERS
+from scratchnet.autoencoders.model import Model, weighted_sum
 from scratchnet.autoencoders.training import train
-from scratchnet.backend import Array, RandomState, Rng, get_xp
-from scratchnet.base import Estimator, TransformerMixin, progress
-from scratchnet.nn import Dense, Layer, Params, Sequential, glorot_uniform
-from scratchnet.nn.initializers import Initializer
-from scratchnet.validation import check_choice, check_dtype, check_integer, check_number
+from scratchnet.backend import Array, NoiseStream, Rng, get_xp
+from scratchnet.base import TransformerMixin
+from scratchnet.rows import rows_from, workspace
+
+__all__ = ["EVALUATION_SEED", "BaseAutoencoder"]
 
 EVALUATION_SEED = 0x5C4A7C4  # of the noise that histories and scores see: the same at every call, for every model
-_CHUNK = 1000  # rows evaluated at once: bounds the memory of transform, score and the rest
-# made anew from parameters and theta, after unpickling
-_REBUILT = ("encoder_", "decoder_", "sample_", "params_", "_likelihood", "_fitted_with", "_rng", "_draws")
+_NOT_PICKLED = ("encoder_", "decoder_", "sample_", "params_", "likelihood_", "_fitted_with", "_draws", "output_")
 
 
 @dataclass(repr=False, eq=False)
-class BaseAutoencoder(TransformerMixin, Estimator, ABC):
-    """An encoder, a decoder, and the loop that trains them.
+class BaseAutoencoder(TransformerMixin, Model):
+    """A :class:`~scratchnet.autoencoders.model.Model` that is trained on data and keeps what it has learned."""
 
-    A dataclass, because its constructor does what the convention asks of an estimator: it stores, and nothing else.
-
-    Attributes set by ``fit``
-    -------------------------
-    params_ : Params
-        All weights in one vector, by name: ``encoder.0.W``, ``encoder.0.b``, ..., ``decoder.0.W``, ...
-    encoder_, decoder_ : Sequential
-        The networks; the decoder's last output are logits (Bernoulli) or means (Gaussian).
-    history_ : History
-        One row of numbers an epoch.
-    best_epoch_ : int
-        The epoch whose weights the model holds.
-    """
-
-    hidden: Sequence[int] = (400,)
-    n_latent: int = 20
-    activation: str = "relu"
-    likelihood: str = "bernoulli"
-    epochs: int = 20
-    batch_size: int = 128
-    learning_rate: float = 1e-3
-    optimizer: str = "adam"
-    _: KW_ONLY
-    validation_fraction: float = 0.0
-    patience: int | None = None
-    random_state: RandomState = None
-    dtype: Any = "float32"
-    backend: str | None = None
-    verbose: int = 0
-
-    params_: Params = field(init=False)
-    encoder_: Sequential = field(init=False)
-    decoder_: Sequential = field(init=False)
-    history_: History = field(init=False)
-    best_epoch_: int = field(init=False)
-
-    _likelihood: Likelihood = field(init=False)  # p(x | decoder output), as it was in fit
-    _fitted_with: dict[str, Any] = field(init=False)  # the parameters that the networks were built from
-
-    _outputs_per_latent: ClassVar[int] = 1  # 2 where the encoder gives [mu | logvar]
-    _builds_from: ClassVar[tuple[str, ...]] = ("hidden", "n_latent", "activation", "likelihood", "dtype")
-    _saved_attributes: ClassVar[tuple[str, ...]] = ("n_features_in_", "best_epoch_")
-
-    # -- what a model is ----------------------------------------------------------------------------------------------
-
-    @abstractmethod
-    def _batch_gradient(self, *batch: Array) -> Array:
-        """Fill ``params_.grad`` for one batch."""
-
-    def _during_epoch(self, epoch: int) -> AbstractContextManager[None]:
-        """What holds only while epoch ``epoch`` (from 1) trains: an annealed sparsity, say."""
-        return nullcontext()
-
-    @property
-    def _settled_from(self) -> int:
-        """The first epoch whose validation loss may be compared with later ones'."""
-        return 1
-
-    def _check_result(self, n_updates: int) -> None:
-        """Called when training has ended, after so many minibatches: the place to warn about what it ended in."""
-
-    @abstractmethod
-    def _evaluate(self, batch: tuple[Array, ...], noise: Rng) -> dict[str, Array]:
-        """The history's numbers on one batch, as means over it."""
+    saved_attributes: ClassVar[tuple[str, ...]] = ("n_features_in_", "best_epoch_")
+    """What a saved file holds beside weights, parameters and history."""
 
     # -- training -----------------------------------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any = None, *, validation: Any = None) -> Self:
+    def fit(self, X: ArrayLike, y: Any = None, *, validation: Any = None) -> Self:
         """Train on X (n, n_features), under a progress bar if ``verbose``.
 
         Parameters
@@ -120,188 +50,126 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
         DivergedError
             If the loss becomes NaN or infinite; the message says at which step.
         """
-        states = self.steps(X, y, validation=validation)
-        deque(progress(states, total=self.epochs, description=type(self).__name__, verbose=self.verbose), maxlen=0)
-        return self
+        return self._drain(self.steps(X, y, validation=validation), total=self.epochs)
 
-    def steps(self, X: Any, y: Any = None, *, validation: Any = None) -> Iterator[EpochState]:
+    def steps(self, X: ArrayLike, y: Any = None, *, validation: Any = None) -> Iterator[EpochState]:
         """Train like :meth:`fit`, yielding an :class:`EpochState` after every epoch.
 
         Stop when you like: the model holds the weights of the last state, and goes back to the best ones when
         ``patience`` or the epochs run out.
         """
-        self._check_parameters(validation is not None)
-        fresh = type(self)(**self.get_params())  # takes this object's place when training starts: errors lose nothing
-        data = fresh._check_data(X, y)
-        rng = Rng(self.random_state, get_xp(data[0]))
-        training, held_out = fresh._split(data, validation, rng)
-        fresh._build(rng)
-        fresh.history_, fresh.best_epoch_ = History(), 0
-        return self._train(fresh, training, held_out, rng)
+        fresh = self._fresh()
+        fresh.check_parameters(validation is not None)
+        data = fresh.check_data(X, y)
+        rng = Rng(fresh.random_state, get_xp(data[0]))
+        if validation is None:
+            data, held_out = hold_out(data, fresh.validation_fraction, rng)
+        else:
+            held_out = fresh.check_batch(*(validation if isinstance(validation, tuple) else (validation,)))
+        fresh.build(rng)
+        return self._adopt(fresh, fresh._train(self, data, held_out, rng))
 
     def _train(
-        self, fresh: Self, training: tuple[Array, ...], held_out: tuple[Array, ...] | None, rng: Rng
-    ) -> Iterator[EpochState]:
-        self._become(fresh)
-        yield from train(self, training, held_out, rng)
-        self._check_result(len(self.history_) * -(-len(training[0]) // self.batch_size))
+        self, owner: Self, data: tuple[Array, ...], held_out: tuple[Array, ...] | None, rng: Rng
+    ) -> Generator[EpochState]:
+        self._usable = True
+        yield from train(self, owner, data, held_out, rng)
+        self.after_training(len(self.history_) * -(-len(data[0]) // self.batch_size))
 
-    # -- evaluation in chunks -----------------------------------------------------------------------------------------
+    def after_training(self, n_updates: int) -> None:
+        """Called when training has ended, after that many minibatches: the place to warn about its result."""
 
-    def _mean_over_chunks(self, data: tuple[Array, ...]) -> dict[str, Any]:
-        """``_evaluate`` over all rows. The noise is the same at every call, so that curves are smooth, and not the
-        training's, so that looking at a model does not change how it trains."""
-        noise, n = Rng(EVALUATION_SEED, get_xp(data[0])), len(data[0])
-        totals: dict[str, Any] = {}
-        for i in range(0, n, _CHUNK):
-            batch = tuple(a[i : i + _CHUNK] for a in data)
-            for name, value in self._evaluate(batch, noise).items():
-                totals[name] = totals.get(name, 0) + value * (len(batch[0]) / n)
-        return self._summarize(totals)
+    def build(self, rng: Rng) -> None:
+        """Make the two networks and draw their first weights."""
+        self.declare()
+        self.params_.allocate(rng, self.dtype)
+        self._begin(rng)
 
-    def _summarize(self, totals: dict[str, Any]) -> dict[str, Any]:
-        """Host numbers from the device means of a pass: the one place where an epoch waits for the device."""
-        return {name: float(value) for name, value in totals.items()}
+    def _begin(self, rng: Rng) -> None:
+        self.bind()
+        self._draws = rng.spawn()
+        self.history_, self.best_epoch_ = History(terms=list(self.final_weights)), 0
 
-    def _map(self, f: Callable[..., Array], *data: Array, width: int | None = None) -> Array:
-        """f of all rows, chunk by chunk, in one new array: (n, width), or (n,) without a width."""
-        xp, n = get_xp(data[0]), len(data[0])
-        out = xp.empty(n if width is None else (n, width), dtype=self.dtype)
-        for i in range(0, n, _CHUNK):
-            out[i : i + _CHUNK] = f(*(a[i : i + _CHUNK] for a in data))
-        return out
+    # -- evaluation ---------------------------------------------------------------------------------------------------
+
+    def evaluate(self, X: ArrayLike, y: Any = None) -> dict[str, Any]:
+        """The numbers that the history has, of other data: loss, terms, measures.
+
+        The noise is the same at every call, so that curves are smooth, and not the training's, so that looking at a
+        model does not change how it trains.
+        """
+        return self.evaluate_arrays(self.check_batch(X, y), max(1, self.epochs))
+
+    def evaluate_arrays(self, data: tuple[Array, ...], epoch: int) -> dict[str, Any]:
+        """:meth:`evaluate` of arrays that :meth:`check_batch` gave, with the weights of an epoch."""
+        chunks = self._in_chunks(evaluate_chunk, data)
+        means = [{name: sum(chunk[i][name] for chunk in chunks) for name in chunks[0][i]} for i in (0, 1)]
+        terms, measures = means
+        row = {"loss": weighted_sum(self.weights(epoch), terms)}
+        return self.summary(row | (terms if len(terms) > 1 else {}) | measures, epoch)
+
+    def over_rows(self, method: str, *data: Array, noise: bool = False, **options: Any) -> Any:
+        """The method of that name, which takes a batch and gives an array per row or a tuple of them, for all rows:
+        chunk by chunk, on all cores. With ``noise`` its first argument is the noise of evaluations."""
+        parts = self._in_chunks(map_chunk, data, method, noise, options)
+        if len(parts) == 1:
+            return parts[0]
+        xp = get_xp(data[0])
+        if isinstance(parts[0], tuple):
+            return tuple(xp.concatenate(part) for part in zip(*parts, strict=True))
+        return xp.concatenate(parts)
+
+    def _in_chunks(self, step: Callable[..., tuple[Any, Any]], data: tuple[Array, ...], *shared: Any) -> list[Any]:
+        """The parts of a step whose block is (index, how many rows there are in all, a chunk of each array)."""
+        xp, n, size = get_xp(data[0]), len(data[0]), self.rows_at_once
+        blocks = [(i, n, *(a[start : start + size] for a in data)) for i, start in enumerate(range(0, n, size))]
+        noise = NoiseStream(EVALUATION_SEED, xp)
+        if len(blocks) == 1 or xp is not np:  # no copy of the model: small data, or a device, which has one queue
+            return [step(block, self, self, noise, *shared)[0] for block in blocks]
+        return rows_from(blocks).map(step, self, noise, *shared)
+
+    def encode(self, x: Array) -> Any:
+        """The code of a batch (B, n_latent)."""
+        return self.encoder_.forward(x)
+
+    def decode(self, z: Array) -> Array:
+        """E[x|z] of a batch of codes, (B, n_features)."""
+        return self.likelihood_.mean(self.decoder_.forward(z))
 
     @property
     def _n_features_out(self) -> int:
         return self.n_latent
 
-    def _decode_mean(self, z: Array) -> Array:
-        return self._likelihood.mean(self.decoder_.forward(z))
-
-    # -- building -----------------------------------------------------------------------------------------------------
-
-    def _build(self, rng: Rng) -> None:
-        """Make the two networks and draw their first weights."""
-        self._declare()
-        self._fitted_with = {name: getattr(self, name) for name in self._builds_from}
-        self.params_.allocate(rng, self.dtype)
-        self.encoder_.bind(self.params_, "encoder")
-        self.decoder_.bind(self.params_, "decoder")
-        self._likelihood.bind(self.params_)
-        self._rng, self._draws = rng, rng.spawn()  # noise of the training; whatever a user draws
-
-    def _declare(self) -> None:
-        """The networks and their parameters' names and shapes, before any memory is taken."""
-        widths = [int(w) for w in self.hidden]
-        condition = getattr(self, "n_condition_", 0)
-        self.encoder_ = self._encoder(
-            [self.n_features_in_ + condition, *widths, self._outputs_per_latent * self.n_latent]
-        )
-        self.decoder_ = self._decoder([self.n_latent + condition, *widths[::-1], self.n_features_in_])
-        self._likelihood = self._make_likelihood()
-        self.params_ = Params()
-        self.encoder_.declare(self.params_, "encoder")
-        self.decoder_.declare(self.params_, "decoder")
-        self._likelihood.declare(self.params_, self.n_features_in_)
-
-    def _encoder(self, widths: list[int]) -> Sequential:
-        """The network from the input to the code; a model whose code is not linear adds its last layer here."""
-        return Sequential(*self._layers(widths))
-
-    def _decoder(self, widths: list[int]) -> Sequential:
-        """The network from the code to what the likelihood takes."""
-        return Sequential(*self._layers(widths))
-
-    @property
-    def _first_weights(self) -> tuple[Initializer, Initializer]:
-        """What draws the weights before an activation, and those of a network's last layer.
-
-        Glorot's for codes without noise: behind a narrow code He's, which looks at n_in alone, starts a wide layer too
-        large. (Compared in docs/references.md.)
-        """
-        return glorot_uniform, glorot_uniform
-
-    def _layers(self, widths: list[int]) -> list[Layer]:
-        """Dense, activation, Dense, ..., Dense: the last layer is linear."""
-        inner, last = self._first_weights
-        layers: list[Layer] = []
-        for n_in, n_out in pairwise(widths[:-1]):
-            layers += [Dense(n_in, n_out, inner), ACTIVATIONS[self.activation]()]
-        return [*layers, Dense(widths[-2], widths[-1], last)]
-
-    def _make_likelihood(self) -> Likelihood:
-        return likelihoods.make(self.likelihood)
-
     # -- checking -----------------------------------------------------------------------------------------------------
 
-    def _check_parameters(self, has_validation: bool) -> None:
-        if isinstance(self.hidden, str) or not isinstance(self.hidden, Sequence | np.ndarray):  # type: ignore[unreachable]
-            raise TypeError(f"hidden={self.hidden!r} must be a sequence of layer widths, such as (400,) or (500, 300)")
-        for i, width in enumerate(self.hidden):
-            check_integer(width, f"hidden[{i}]")
-        check_integer(self.n_latent, "n_latent")
-        check_integer(self.epochs, "epochs", minimum=0)
-        check_integer(self.batch_size, "batch_size")
-        check_choice(self.activation, "activation", ACTIVATIONS)
-        check_choice(self.likelihood, "likelihood", likelihoods.NAMES)
-        check_choice(self.optimizer, "optimizer", OPTIMIZERS)
-        check_dtype(self.dtype)
-        check_number(self.learning_rate, "learning_rate", minimum=0, open_minimum=True)
-        if check_number(self.validation_fraction, "validation_fraction", minimum=0) >= 1:
-            raise ValueError(f"validation_fraction={self.validation_fraction} must be below 1: something has to train")
-        if self.patience is not None:
-            check_integer(self.patience, "patience")
-            if not has_validation and not self.validation_fraction:
-                raise ValueError(
-                    f"patience={self.patience} stops when the validation loss no longer falls, but there is no "
-                    "validation data: set validation_fraction, or pass validation= to fit"
-                )
+    def check_parameters(self, has_validation: bool) -> None:
+        """Raise ValueError or TypeError for parameters that make no model."""
+        check_common_parameters(self, has_validation)
+
+    def check_data(self, X: ArrayLike, y: Any = None) -> tuple[Array, ...]:
+        """What ``fit`` was given, validated and moved: the arrays that minibatches are cut from."""
+        return (self._as_target(self._check_fit(X, dtype=self.dtype)),)
+
+    def check_batch(self, X: ArrayLike, y: Any = None) -> tuple[Array, ...]:
+        """The same for data that come after ``fit``: arrays that ``terms`` and ``gradient`` take."""
+        return (self._as_target(self._check(X, dtype=self.dtype)),)
+
+    def check_rows(self, X: ArrayLike) -> Array:
+        """X (n, n_features) validated and moved, its likelihood's range aside: arrays that ``encode`` takes."""
+        return self._check(X, dtype=self.dtype)
+
+    def check_codes(self, Z: ArrayLike) -> Array:
+        """Z (n, n_latent) validated and moved: arrays that ``decode`` takes."""
+        return self._check(Z, name="Z", dtype=self.dtype, n_features=self.n_latent)
+
+    def _as_target(self, X: Array) -> Array:
+        """X as the likelihood sees it, if it can."""
+        return check_unit_interval(X) if self.likelihood == "bernoulli" else X
 
     def _check_is_fitted(self) -> None:
         """Fitted, and still what was fitted: ``set_params`` takes effect at the next ``fit``."""
         super()._check_is_fitted()
-        for name, fitted in self.__dict__.get("_fitted_with", {}).items():
-            now = getattr(self, name)
-            if tuple(now) != tuple(fitted) if name == "hidden" else now != fitted:
-                raise ValueError(
-                    f"{name} was {fitted!r} when this {type(self).__name__} was fitted, and is {now!r} now: call fit "
-                    f"again, or go back with set_params({name}={fitted!r})"
-                )
-
-    def _check_data(self, X: Any, y: Any) -> tuple[Array, ...]:
-        """What ``fit`` was given, validated and moved: the arrays that minibatches are cut from."""
-        return (self._check_range(self._check_fit(X, dtype=self.dtype)),)
-
-    def _check_more(self, X: Any, y: Any = None) -> tuple[Array, ...]:
-        """The same for data that comes after ``fit``, its likelihood's range included."""
-        return (self._check_range(self._check(X, dtype=self.dtype)),)
-
-    def _check_range(self, X: Array) -> Array:
-        if self.likelihood == "bernoulli":
-            low, high = float(X.min()), float(X.max())
-            if low < 0 or high > 1:
-                raise ValueError(
-                    f"likelihood='bernoulli' needs X in [0, 1], got values from {low:g} to {high:g}. "
-                    "Rescale X (images: X / 255), or use likelihood='gaussian'"
-                )
-        return X
-
-    def _split(
-        self, data: tuple[Array, ...], validation: Any, rng: Rng
-    ) -> tuple[tuple[Array, ...], tuple[Array, ...] | None]:
-        """Training and validation arrays."""
-        if validation is not None:
-            return data, self._check_more(*(validation if isinstance(validation, tuple) else (validation,)))
-        n_held_out = round(self.validation_fraction * len(data[0]))
-        if not self.validation_fraction:
-            return data, None
-        if not 0 < n_held_out < len(data[0]):
-            raise ValueError(
-                f"validation_fraction={self.validation_fraction} of {len(data[0])} sample(s) would hold out "
-                f"{n_held_out}: both parts need at least one sample"
-            )
-        order = get_xp(data[0]).asarray(rng.host.permutation(len(data[0])))
-        return tuple(a[order[n_held_out:]] for a in data), tuple(a[order[:n_held_out]] for a in data)
+        check_unchanged(self, self.__dict__.get("_fitted_with", {}))
 
     # -- keeping ------------------------------------------------------------------------------------------------------
 
@@ -315,13 +183,32 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
         """A model as :meth:`save` wrote it, on the current backend. Nothing in the file is executed."""
         return checkpoint.load(cls, path)
 
-    def _restore(self, name: str, value: Any) -> None:
-        """Set a fitted attribute to what a checkpoint holds, plain JSON."""
+    def restore(self, fitted: dict[str, Any], history: list[dict[str, Any]], xp: Any) -> None:
+        """Take over what a saved file holds, plain JSON that nobody vouches for, and make networks to match.
+
+        Only the known attributes are set. Memory for the weights is taken by :meth:`set_theta`.
+        """
+        self.check_parameters(has_validation=True)
+        for name in (*self.saved_attributes, "feature_names_in_"):
+            if name in fitted:
+                self.restore_attribute(name, fitted[name])
+        self.history_ = History(history, terms=list(self.final_weights))
+        self._fitted_on = xp.__name__
+        self.declare()
+
+    def restore_attribute(self, name: str, value: Any) -> None:
+        """Set a fitted attribute to what a saved file holds."""
         setattr(self, name, np.asarray(value, object) if isinstance(value, list) else value)
+
+    def set_theta(self, theta: Array) -> None:
+        """Use this vector as the weights of networks that are declared."""
+        self.params_.share(theta)
+        self.bind()
+        self._draws = Rng(self.random_state, get_xp(theta)).spawn()
 
     def __getstate__(self) -> dict[str, Any]:
         """The weights once, as theta: pickled views would no longer share memory."""
-        state = {k: v for k, v in self.__dict__.items() if k not in _REBUILT}
+        state = {k: v for k, v in self.__dict__.items() if k not in _NOT_PICKLED}
         if "params_" in self.__dict__:
             self._check_is_fitted()
             state["_theta"] = self.params_.theta
@@ -331,5 +218,41 @@ class BaseAutoencoder(TransformerMixin, Estimator, ABC):
         theta = state.pop("_theta", None)
         self.__dict__.update(state)
         if theta is not None:
-            self._build(Rng(self.random_state, get_xp(theta)))
-            self.params_.theta[...] = theta
+            self.declare()
+            self.set_theta(theta)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Steps of Rows: a block is (index, n, *chunk); ``kept`` is the model itself where it need not be copied
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def evaluate_chunk(
+    block: tuple[Any, ...], kept: Any, model: Any, noise: NoiseStream
+) -> tuple[tuple[dict[str, Array], dict[str, Array]], Any]:
+    """The share of a chunk in the means over all n rows: (terms, measures)."""
+    index, n, *batch = block
+    copy = kept or workspace("replica", model.replica)
+    drawn = copy.draw_noise(len(batch[0]), noise.fork().at(0, 0, index))
+    share = len(batch[0]) / n
+    terms = {name: share * value for name, value in copy.terms(*batch, drawn).items()}
+    return (terms, {name: share * value for name, value in copy.measures(*batch, drawn).items()}), kept
+
+
+def map_chunk(
+    block: tuple[Any, ...],
+    kept: Model | None,
+    model: Model,
+    noise: NoiseStream,
+    method: str,
+    with_noise: bool,
+    options: dict[str, Any],
+) -> tuple[Any, Model | None]:
+    """What a method of the model gives for a chunk, in new arrays of the model's dtype."""
+    index, _, *batch = block
+    if with_noise:
+        batch.insert(0, noise.fork().at(0, 0, index))
+    found = getattr(kept or workspace("replica", model.replica), method)(*batch, **options)
+    if isinstance(found, tuple):
+        return tuple(get_xp(a).array(a, dtype=model.dtype) for a in found), kept
+    return get_xp(found).array(found, dtype=model.dtype), kept

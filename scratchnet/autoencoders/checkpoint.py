@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from scratchnet.autoencoders.history import History
-from scratchnet.backend import Rng, asarray, to_numpy
+from scratchnet.backend import asarray, backend_module, to_numpy
 
-Model = TypeVar("Model", bound=Any)
+__all__ = ["load", "save"]
+
+AnyModel = TypeVar("AnyModel", bound=Any)
 
 
 def save(model: Any, path: str | Path) -> Path:
@@ -27,7 +28,7 @@ def save(model: Any, path: str | Path) -> Path:
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot save to {path}: the folder {path.parent} does not exist; make it first")
     weights = {name: np.ascontiguousarray(to_numpy(weight)) for name, (weight, _) in model.params_.views.items()}
-    fitted = {name: _plain(getattr(model, name)) for name in model._saved_attributes if hasattr(model, name)}
+    fitted = {name: _plain(getattr(model, name)) for name in model.saved_attributes if hasattr(model, name)}
     if hasattr(model, "feature_names_in_"):
         fitted["feature_names_in_"] = _plain(model.feature_names_in_)
     header = {
@@ -47,7 +48,7 @@ def save(model: Any, path: str | Path) -> Path:
     return path
 
 
-def load(cls: type[Model], path: str | Path) -> Model:
+def load(cls: type[AnyModel], path: str | Path) -> AnyModel:
     """The model of class ``cls`` in ``path``, on the current backend."""
     from safetensors import SafetensorError, safe_open
 
@@ -70,27 +71,19 @@ def load(cls: type[Model], path: str | Path) -> Model:
         raise ValueError(f"{path} holds no valid {cls.__name__}: {type(error).__name__}: {error}") from error
 
 
-def _rebuild(cls: type[Model], header: dict[str, str], weights: dict[str, np.ndarray]) -> Model:
-    """The model that a header and weights describe. Nothing in them is trusted: parameters are checked as ``fit`` does,
+def _rebuild(cls: type[AnyModel], header: dict[str, str], weights: dict[str, np.ndarray]) -> AnyModel:
+    """The model that a header and weights describe. Nothing in them is trusted: parameters are checked as in ``fit``,
     only known attributes are set, shapes are compared before memory is taken."""
     parameters = json.loads(header["parameters"])
     parameters["hidden"], parameters["backend"] = tuple(parameters["hidden"]), None
     model = cls(**parameters)
-    model._check_parameters(has_validation=True)
-    fitted = json.loads(header["fitted"])
-    for name in (*model._saved_attributes, "feature_names_in_"):
-        if name in fitted:
-            model._restore(name, fitted[name])
-    model.history_ = History(json.loads(header["history"]))
-    model._declare()
+    xp = backend_module()
+    model.restore(json.loads(header["fitted"]), json.loads(header["history"]), xp)
     expected, found = model.params_.shapes(), {name: tuple(weight.shape) for name, weight in weights.items()}
     if expected != found:
         raise ValueError(f"weights do not fit the configuration: expected {expected}, found {found}")
-    rng = Rng(model.random_state)
-    model._fitted_on = rng.xp.__name__
-    model._build(rng)
-    for name, (weight, _) in model.params_.views.items():
-        weight[...] = asarray(weights[name], xp=rng.xp)
+    theta = np.concatenate([weights[name].reshape(-1) for name in expected])
+    model.set_theta(asarray(theta, dtype=model.dtype, xp=xp))
     return model
 
 

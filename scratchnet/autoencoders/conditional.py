@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from scratchnet.autoencoders import conditions, evidence
+from scratchnet.autoencoders import conditions
+from scratchnet.autoencoders.model import weighted_sum
 from scratchnet.autoencoders.variational import BaseVAE
 from scratchnet.backend import Array, RandomState
 from scratchnet.validation import check_integer
+
+__all__ = ["ConditionalVAE"]
 
 
 @dataclass(repr=False, eq=False)
@@ -23,7 +28,7 @@ class ConditionalVAE(BaseVAE):
     y may be
 
     - labels (n,) of integers, strings or booleans: c is one-hot over ``classes_``;
-    - numbers (n,) of floats, or (n, k): properties such as an angle, or one-hot labels, used as they are (bring them to
+    - numbers (n,) of floats, or (n, k): properties such as an angle, or one-hot labels, used unchanged (bring them to
       similar scales);
     - a tuple of these, for several properties at once: ``fit(X, (labels, angles))``, ``sample(5, (3, 0.2))``.
 
@@ -34,62 +39,84 @@ class ConditionalVAE(BaseVAE):
     -------------------------
     properties_ : list of (ndarray or int)
         Of each property its labels in the order of the one-hot columns, or its number of columns.
+
+    Examples
+    --------
+    >>> from scratchnet.datasets import load_mnist
+    >>> X, y = load_mnist("test")
+    >>> model = ConditionalVAE((50,), 2, epochs=2, random_state=0).fit(X, y)
+    >>> model.sample(3, 7).shape, model.transform(X, y).shape
+    ((3, 784), (1000, 2))
     """
 
     properties_: list[conditions.Property] = field(init=False)
 
     _requires_y: ClassVar[bool] = True
-    _saved_attributes: ClassVar[tuple[str, ...]] = (*BaseVAE._saved_attributes, "properties_")
+    saved_attributes: ClassVar[tuple[str, ...]] = (*BaseVAE.saved_attributes, "properties_")
 
-    def loss(self, x: Array, y: Any, eps: Array | None = None) -> Array:
-        """-log p(x|z, c) + beta * KL, mean over the batch; y as for ``fit``, or c itself, (B, n_condition)."""
-        return self._loss(x, self._batch_condition(y, len(x)), self._given(eps, x), self.beta)
+    # -- one batch ----------------------------------------------------------------------------------------------------
 
-    def gradient(self, x: Array, y: Any, eps: Array | None = None) -> Array:
-        """dloss/dtheta at the given noise, written into ``params_.grad`` and returned."""
-        return self._gradient(x, self._batch_condition(y, len(x)), self._given(eps, x), self.beta)
+    def terms(self, x: Array, y: Any, noise: Any) -> dict[str, Array]:  # type: ignore[override]
+        """{"reconstruction": -log p(x|z, c), "kl": KL}, means over the batch in nats; y as for ``fit``, or c itself,
+        (B, n_condition). The noise is as for a VAE."""
+        return self._terms(x, self._batch_condition(y, len(x)), noise)
 
-    def posterior(self, X: Any, y: Any) -> tuple[Array, Array]:
+    def loss(self, x: Array, y: Any, noise: Any = None) -> Array:  # type: ignore[override]
+        """-log p(x|z, c) + beta * KL, mean over the batch in nats; noise is drawn if it is not given."""
+        noise, weights = self.given(len(x), noise)
+        return weighted_sum(weights, self.terms(x, y, noise))
+
+    def gradient(  # type: ignore[override]
+        self, x: Array, y: Any, noise: Any = None, weights: Mapping[str, float] | None = None
+    ) -> Array:
+        """The gradient of the weighted sum of the terms with respect to all parameters, written into ``params_.grad``
+        and returned; by default that of ``loss``."""
+        return self._gradient(x, self._batch_condition(y, len(x)), noise, weights)
+
+    terms_are_means = BaseVAE.terms_are_means
+
+    # -- all rows -----------------------------------------------------------------------------------------------------
+
+    def posterior(self, X: ArrayLike, y: Any) -> tuple[Array, Array]:
         """(mu, sigma) of q(z|x, c), each (n, n_latent)."""
-        X = self._check(X, dtype=self.dtype)
-        return self._posterior(X, self._condition(y, len(X)))
+        return self.over_rows("encode", *self._rows_and_condition(X, y))
 
-    def transform(self, X: Any, y: Any) -> Array:
+    def transform(self, X: ArrayLike, y: Any) -> Array:
         """Posterior means, (n, n_latent): what is left of x when the property is known."""
         return self.posterior(X, y)[0]
 
-    def fit_transform(self, X: Any, y: Any = None) -> Array:
+    def fit_transform(self, X: ArrayLike, y: Any = None) -> Array:
         """``fit(X, y).transform(X, y)``."""
         return self.fit(X, y).transform(X, y)
 
-    def inverse_transform(self, Z: Any, y: Any) -> Array:
+    def inverse_transform(self, Z: ArrayLike, y: Any) -> Array:
         """E[x|z, c], (n, n_features). One label or property vector for y is used for all rows."""
-        Z = self._check(Z, name="Z", dtype=self.dtype, n_features=self.n_latent)
-        return self._decode(Z, self._condition(y, len(Z)))
+        z = self.check_codes(Z)
+        return self.over_rows("decode", z, self.encode_condition(y, len(z)))
 
-    def reconstruct(self, X: Any, y: Any) -> Array:
+    def reconstruct(self, X: ArrayLike, y: Any) -> Array:
         """E[x|z, c] at the posterior mean, (n, n_features)."""
         return self.inverse_transform(self.transform(X, y), y)
 
     def sample(self, n: int, y: Any, *, random_state: RandomState = None) -> Array:
         """Generate n samples with the property y, one for all or one each: z ~ N(0, I), then E[x|z, c]."""
-        z = self._prior(n, random_state)
-        return self._decode(z, self._condition(y, n))
+        return self.over_rows("decode", self.prior(n, random_state), self.encode_condition(y, n))
 
-    def elbo(self, X: Any, y: Any, *, n_samples: int = 1) -> Array:
+    def elbo(self, X: ArrayLike, y: Any, *, n_samples: int = 1) -> Array:
         """A lower bound of log p(x|c) of each sample, (n,) nats; higher is better."""
-        return evidence.elbo(self, self._check_more(X, y), check_integer(n_samples, "n_samples"))
+        n = check_integer(n_samples, "n_samples")
+        return self.over_rows("elbo_rows", *self.check_batch(X, y), noise=True, n_samples=n)
 
-    def log_likelihood(self, X: Any, y: Any, n_importance: int = 500) -> Array:
+    def log_likelihood(self, X: ArrayLike, y: Any, n_importance: int = 500) -> Array:
         """log p(x|c) of each sample by importance sampling, (n,) nats; higher is better."""
-        data = self._check_more(X, y)
-        return evidence.log_likelihood(self, data, check_integer(n_importance, "n_importance"))
+        K = check_integer(n_importance, "n_importance")
+        return self.over_rows("importance_bound", *self.check_batch(X, y), noise=True, n_importance=K)
 
-    def kl_per_latent(self, X: Any, y: Any) -> Array:
+    def kl_per_latent(self, X: ArrayLike, y: Any) -> Array:
         """KL(q(z_j|x, c) || N(0, 1)), mean over samples, (n_latent,) nats."""
-        return self._kl_entries(*self._check_more(X, y)).mean(axis=0)
+        return self.over_rows("kl_entries", *self._rows_and_condition(X, y)).mean(axis=0)
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: ArrayLike, y: Any = None) -> float:
         """Mean ELBO over samples, in nats; higher is better."""
         return float(self.elbo(X, y).mean())
 
@@ -106,35 +133,43 @@ class ConditionalVAE(BaseVAE):
         classes = [prop if isinstance(prop, np.ndarray) else None for prop in self.properties_]
         return classes[0] if len(classes) == 1 else classes
 
-    def _check_data(self, X: Any, y: Any) -> tuple[Array, ...]:
-        (X,) = super()._check_data(X, None)
+    def check_data(self, X: ArrayLike, y: Any = None) -> tuple[Array, ...]:
+        """What ``fit`` was given as (x, c), validated and moved."""
+        (x,) = super().check_data(X)
         if y is None:
             raise ValueError(
                 "This ConditionalVAE requires y to be passed, but the target y is None: give labels (n,) or "
                 "properties (n, n_condition)"
             )
         self.properties_ = conditions.learn(y)
-        return X, self._condition(y, len(X))
+        return x, self.encode_condition(y, len(x))
 
-    def _check_more(self, X: Any, y: Any = None) -> tuple[Array, ...]:
-        (X,) = super()._check_more(X)
-        return X, self._condition(y, len(X))
+    def check_batch(self, X: ArrayLike, y: Any = None) -> tuple[Array, ...]:
+        """The same for data that come after ``fit``."""
+        (x,) = super().check_batch(X)
+        return x, self.encode_condition(y, len(x))
+
+    def _rows_and_condition(self, X: ArrayLike, y: Any) -> tuple[Array, Array]:
+        """(x, c), the likelihood's range aside."""
+        x = self.check_rows(X)
+        return x, self.encode_condition(y, len(x))
 
     def _batch_condition(self, y: Any, n: int) -> Array:
-        """c for ``loss`` and ``gradient``: an array that is c already is taken as it is, without another look."""
+        """c for ``terms`` and ``gradient``: an array that is c already is passed through unchecked."""
         if getattr(y, "ndim", None) == 2 and y.dtype == self.dtype and y.shape == (n, self.n_condition_):
             return y
-        return self._condition(y, n)
+        return self.encode_condition(y, n)
 
-    def _condition(self, y: Any, n: int) -> Array:
+    def encode_condition(self, y: Any, n: int) -> Array:
         """c (n, n_condition) on the model's backend, from labels or properties, or from one for all rows."""
         self._check_is_fitted()
         if y is None:
             raise ValueError("this model is conditional: pass y, the labels or properties of the samples")
         return conditions.encode(self.properties_, y, n, self._xp, self.dtype)
 
-    def _restore(self, name: str, value: Any) -> None:
+    def restore_attribute(self, name: str, value: Any) -> None:
+        """Set a fitted attribute to what a saved file holds."""
         if name == "properties_":
             self.properties_ = [np.asarray(prop) if isinstance(prop, list) else prop for prop in value]
         else:
-            super()._restore(name, value)
+            super().restore_attribute(name, value)

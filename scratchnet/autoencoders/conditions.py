@@ -1,7 +1,7 @@
 """From the properties of samples to the numbers a network takes.
 
 A property is learnt once, by :func:`learn`, and is from then on either the array of its classes (labels: one column
-each, one-hot) or a width (numbers: so many columns, used as they are). Several at once come as a tuple, one entry each,
+each, one-hot) or a width (numbers: that many columns, used unchanged). Several at once come as a tuple, one entry each,
 and stand side by side.
 """
 
@@ -15,6 +15,8 @@ import numpy as np
 from scratchnet.backend import Array, Module, asarray, to_numpy
 from scratchnet.base import DataConversionWarning, as_scikit_learn_knows
 from scratchnet.validation import check_array
+
+__all__ = ["Property", "encode", "learn", "width"]
 
 Property: TypeAlias = np.ndarray | int
 

@@ -1,4 +1,4 @@
-"""Does a variational autoencoder sample from the distribution that its KL term speaks of? A gradient check cannot tell.
+"""Does a variational autoencoder sample from the distribution that its KL term is about? A gradient check cannot tell.
 
 With sigma = exp(logvar) in the sampler, forward and backward pass agree and every gradient is right, while the closed
 form of the KL belongs to another distribution. What finds it is Monte Carlo through the model's own sampler.
@@ -15,6 +15,8 @@ from scratchnet.autoencoders.conditional import ConditionalVAE
 from scratchnet.autoencoders.variational import BaseVAE
 from scratchnet.backend import Array, Rng, get_xp
 from scratchnet.validation import check_integer
+
+__all__ = ["LIMIT", "ConsistencyReport", "ConsistencyRow", "consistency_check"]
 
 LIMIT = 5.0  # standard errors: a correct model fails one of these checks about once in a hundred thousand runs
 
@@ -75,7 +77,7 @@ def consistency_check(
         Data to check on, such as 100 held-out rows; by default 100 rows that the model generates.
     y : the condition of X, for a conditional model
     n_samples : int
-        Draws of z a row.
+        Draws of z per row.
     random_state : int
         Of the draws.
     """
@@ -85,24 +87,24 @@ def consistency_check(
     if isinstance(vae, ConditionalVAE):
         if X is None or y is None:
             raise ValueError("a conditional model is checked on data: pass X and y")
-        data = vae._check_more(X, y)
+        data = vae.check_batch(X, y)
     else:
-        data = vae._check_more(vae.sample(100, random_state=random_state) if X is None else X)
+        data = vae.check_batch(vae.sample(100, random_state=random_state) if X is None else X)
     noise = Rng(random_state, get_xp(data[0]))
-    data = (vae._binary(data[0], noise), *data[1:])
+    data = (vae.binarise(data[0], noise), *data[1:])
     rows = [*_sampler(vae, data, draws, noise), *_bounds(vae, data, draws, noise)]
     return ConsistencyReport(rows, len(data[0]), draws, vae.binarisation if vae.likelihood == "bernoulli" else "")
 
 
 def _sampler(vae: BaseVAE, data: tuple[Array, ...], draws: int, noise: Rng) -> list[ConsistencyRow]:
     """Moments and KL of what the sampler makes of the encoder's output, against ``posterior`` and the closed form."""
-    xp, (mu, sigma) = get_xp(data[0]), vae._posterior(*data)
+    xp, (mu, sigma) = get_xp(data[0]), vae.encode(*data)
     mu, sigma = mu.astype("float64"), sigma.astype("float64")
     h, (n, d) = vae.encoder_.forward(evidence.beside(*data)), mu.shape
     total, squares = xp.zeros((n, d)), xp.zeros((n, d))
     kl, kl_squares = xp.zeros(n), xp.zeros(n)
     for _ in range(draws):
-        z = vae.sample_.forward(h, vae._noise(n, noise)).astype("float64")
+        z = vae.sample_.forward(h, noise.standard_normal((n, d), dtype=vae.dtype)).astype("float64")
         u = (z - mu) / sigma  # N(0, 1), if z ~ N(mu, sigma^2)
         total += u
         squares += u * u
@@ -110,7 +112,7 @@ def _sampler(vae: BaseVAE, data: tuple[Array, ...], draws: int, noise: Rng) -> l
         kl += log_ratio
         kl_squares += log_ratio * log_ratio
     closed, error = (
-        float(vae._kl_entries(*data).sum(axis=1, dtype="float64").mean()),
+        float(vae.kl_entries(*data).sum(axis=1, dtype="float64").mean()),
         _standard_error(kl, kl_squares, draws),
     )
     N = draws * n
@@ -130,21 +132,21 @@ def _bounds(vae: BaseVAE, data: tuple[Array, ...], draws: int, noise: Rng) -> li
     xp, n = get_xp(data[0]), len(data[0])
     x, c = data if len(data) == 2 else (*data, None)
     h, rounds = vae.encoder_.forward(evidence.beside(x, c)), draws // 100
-    kl = vae._kl_entries(*data).sum(axis=1).astype("float64")
+    kl = vae.kl_entries(*data).sum(axis=1).astype("float64")
     bounds = xp.zeros((rounds, 3, n))
     for i in range(rounds):
         log_w, nll = xp.zeros((100, n)), xp.zeros(n)
         for k in range(100):
-            eps = vae._noise(n, noise)
+            eps = noise.standard_normal((n, vae.n_latent), dtype=vae.dtype)
             log_w[k] = evidence.log_weights(vae, h, eps, x, c)
             z = vae.sample_.forward(h, eps)
-            nll += vae._likelihood.nll_rows(vae.decoder_.forward(evidence.beside(z, c)), x)
+            nll += vae.likelihood_.nll_rows(vae.decoder_.forward(evidence.beside(z, c)), x)
         bounds[i, 0] = -nll / 100 - kl
         bounds[i, 1] = _log_mean(log_w.reshape(10, 10, n)).mean(axis=0)
         bounds[i, 2] = _log_mean(log_w[None])[0]
     names, rows = ("ELBO", "IWAE-10", "IWAE-100"), []
     for low in (0, 1):
-        gap = (bounds[:, low + 1] - bounds[:, low]).mean(axis=1)  # a round's mean over the rows
+        gap = (bounds[:, low + 1] - bounds[:, low]).mean(axis=1)  # mean over the rows, of each round
         error = float(gap.std()) / sqrt(max(1, rounds - 1)) or 1e-12
         expected, found = (float(bounds[:, j].mean()) for j in (low, low + 1))
         deviation = min(0.0, (found - expected) / error)

@@ -5,19 +5,57 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from numpy.typing import ArrayLike
+
 from scratchnet.autoencoders.autoencoder import Autoencoder
+from scratchnet.autoencoders.model import Draws
 from scratchnet.backend import Array, RandomState, Rng, get_xp
 from scratchnet.validation import check_bool, check_choice, check_number
 
+__all__ = ["NOISES", "Corruption", "DenoisingAutoencoder"]
+
 NOISES = ("gaussian", "masking", "salt_and_pepper")
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """What is done to x: the noise of a :class:`DenoisingAutoencoder`.
+
+    Parameters
+    ----------
+    kind : {"gaussian", "masking", "salt_and_pepper"}
+    level : float
+        Standard deviation, or share of the entries.
+    clip : bool
+        Whether the result is clipped to [0, 1].
+    draws : (B, n_features)
+        From N(0, 1) for "gaussian", else from the uniform distribution on [0, 1).
+    """
+
+    kind: str
+    level: float
+    clip: bool
+    draws: Array
+
+    def __call__(self, x: Array) -> Array:
+        """x~, a new array."""
+        xp, u = get_xp(x, self.draws), self.draws
+        if self.kind == "gaussian":
+            noisy = x + self.level * u
+        elif self.kind == "masking":
+            noisy = xp.where(u < self.level, 0, x)
+        else:  # among the entries that are hit, u is uniform below the level: its lower half is salt
+            noisy = xp.where(u < self.level, (u < self.level / 2).astype(x.dtype), x)
+        return xp.clip(noisy, 0, 1) if self.clip else noisy
 
 
 @dataclass(repr=False, eq=False)
 class DenoisingAutoencoder(Autoencoder):
     """x_hat = g(f(x~)) with x~ = x + noise, minimising -log p(x | x_hat): the target is the clean x.
 
-    Every epoch corrupts anew. ``transform``, ``reconstruct`` and ``score`` take what they are given as it is: hand them
-    noisy data to have it cleaned.
+    Every epoch corrupts anew. ``transform``, ``reconstruct`` and ``score`` do not corrupt what they are given: hand
+    them noisy data to have it cleaned. ``loss`` and ``gradient`` take a :class:`Corruption`, or x~ itself, in the place
+    of the noise.
 
     Parameters
     ----------
@@ -31,48 +69,30 @@ class DenoisingAutoencoder(Autoencoder):
         As for :class:`~scratchnet.autoencoders.Autoencoder`.
     """
 
-    noise: str = field(default="gaussian", kw_only=True)
+    noise: str = field(default="gaussian", kw_only=True)  # type: ignore[assignment]  # draw_noise is the protocol's
     noise_level: float = field(default=0.1, kw_only=True)
     clip: bool | None = field(default=None, kw_only=True)
 
-    def loss(self, x: Array, seen: Array | None = None) -> Array:
-        """-log p(x | g(f(seen))), mean over the batch, in nats; ``seen``, x with noise, is drawn if not given."""
-        return super().loss(x, self._corrupt(x, self._draws) if seen is None else seen)
-
-    def gradient(self, x: Array, seen: Array | None = None) -> Array:
-        """dloss/dtheta at the given corruption, written into ``params_.grad`` and returned."""
-        return super().gradient(x, self._corrupt(x, self._draws) if seen is None else seen)
-
-    def _batch_gradient(self, *batch: Array) -> Array:
-        (x,) = batch
-        return self.gradient(x, self._corrupt(x, self._rng))
-
-    def corrupt(self, X: Any, *, random_state: RandomState = None) -> Array:
-        """X with noise as in training, a new array."""
-        X = self._check(X, dtype=self.dtype)
-        return self._corrupt(X, self._draws if random_state is None else Rng(random_state, get_xp(X)))
-
-    def _corrupt(self, x: Array, rng: Rng) -> Array:
-        xp = get_xp(x)
-        if self.noise == "gaussian":
-            noisy = rng.fill_normal(xp.empty(x.shape, dtype=x.dtype))
-            noisy *= self.noise_level
-            noisy += x
-        else:
-            u = rng.device.random(size=x.shape, dtype=x.dtype)
-            hit = u < self.noise_level
-            # among the entries that are hit, u is uniform below noise_level: its lower half is salt
-            value = (u < self.noise_level / 2).astype(x.dtype) if self.noise == "salt_and_pepper" else 0
-            noisy = xp.where(hit, value, x)
+    def draw_noise(self, n: int, rng: Draws) -> Corruption:
+        """What is done to n samples. (``noise`` is the name of a parameter here.)"""
+        draw = rng.standard_normal if self.noise == "gaussian" else rng.random
         clip = self.likelihood == "bernoulli" if self.clip is None else self.clip
-        return xp.clip(noisy, 0, 1) if clip else noisy
+        return Corruption(self.noise, float(self.noise_level), clip, draw((n, self.n_features_in_), dtype=self.dtype))
 
-    def _evaluate(self, batch: tuple[Array, ...], noise: Rng) -> dict[str, Array]:
-        (x,) = batch
-        return self._measure(x, self._corrupt(x, noise))
+    def forward(self, x: Array, noise: Any = None) -> tuple[Array, Array]:
+        """(f(x~), g(f(x~))): the code and the output, which is kept for the history."""
+        return super().forward(x, noise(x) if isinstance(noise, Corruption) else noise)
 
-    def _check_parameters(self, has_validation: bool) -> None:
-        super()._check_parameters(has_validation)
+    terms_are_means = Autoencoder.terms_are_means
+
+    def corrupt(self, X: ArrayLike, *, random_state: RandomState = None) -> Array:
+        """X with noise as in training, a new array."""
+        x = self.check_rows(X)
+        return self.draw_noise(len(x), self._draws if random_state is None else Rng(random_state, get_xp(x)))(x)
+
+    def check_parameters(self, has_validation: bool) -> None:
+        """Raise ValueError or TypeError for parameters that make no model."""
+        super().check_parameters(has_validation)
         check_choice(self.noise, "noise", NOISES)
         if self.clip is not None:
             check_bool(self.clip, "clip")

@@ -1,10 +1,13 @@
-"""What training reports: one state and one row of numbers an epoch, each with its unit."""
+"""What training reports: one state and one row of numbers per epoch, each with its unit."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
+
+__all__ = ["UNITS", "EpochState", "History"]
 
 UNITS = {
     "epoch": "",
@@ -24,15 +27,39 @@ UNITS = {
 
 @dataclass(frozen=True)
 class EpochState:
-    """The model after an epoch of ``steps``: ``metrics`` is the row that ``history_`` gains."""
+    """The model after an epoch of ``steps``.
+
+    Attributes
+    ----------
+    epoch, epochs : int
+        The number of this epoch, from 1, and of the last one.
+    metrics : dict
+        The row that ``history_`` gains; its ``seconds`` are those of this epoch.
+    model
+        The estimator whose ``steps`` were called.
+    seconds : float
+        Since the first state was asked for.
+    """
 
     epoch: int
     epochs: int
     metrics: dict[str, Any]
     model: Any
+    seconds: float
+
+    @property
+    def iteration(self) -> int:
+        """The epoch."""
+        return self.epoch
+
+    @property
+    def objective(self) -> float:
+        """The loss."""
+        return self.metrics["loss"]
 
     @property
     def loss(self) -> float:
+        """In nats per sample, on (up to 2000 of) the training samples."""
         return self.metrics["loss"]
 
     def __str__(self) -> str:
@@ -41,16 +68,29 @@ class EpochState:
 
 
 class History(Sequence[dict[str, Any]]):
-    """A row of numbers an epoch: ``history[-1]["loss"]``, or as a column ``history["loss"]``; ``print`` for a table.
+    """One row of numbers per epoch: ``history[-1]["loss"]``, or as a column ``history["loss"]``; ``print`` for a table.
 
-    ``units[name]`` is the unit of a column. All losses are sums over features and means over samples, so the weight of
-    the KL term beside the reconstruction, ``effective_beta``, is what it says.
+    ``units[name]`` is the unit of a column: of a term of the loss nats per sample, of an unknown number none. All
+    losses are sums over features and means over samples, so the weight of the KL term beside the reconstruction,
+    ``effective_beta``, is what it says.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+    terms : iterable of str
+        Names of the terms of the loss.
+
+    Examples
+    --------
+    >>> print(History([{"epoch": 1, "loss": 2.5, "mmd": 0.125}], terms=["mmd"]))
+    epoch         loss          mmd
+           nats/sample  nats/sample
+        1          2.5        0.125
     """
 
-    units = UNITS
-
-    def __init__(self, rows: Sequence[dict[str, Any]] = ()) -> None:
+    def __init__(self, rows: Sequence[dict[str, Any]] = (), terms: Sequence[str] = ()) -> None:
         self.rows = list(rows)
+        self.units: dict[str, str] = defaultdict(str, dict.fromkeys(terms, UNITS["loss"]) | UNITS)
 
     @overload
     def __getitem__(self, key: int) -> dict[str, Any]: ...
@@ -74,7 +114,7 @@ class History(Sequence[dict[str, Any]]):
     def __str__(self) -> str:
         if not self.rows:
             return "(no epochs)"
-        names = [name for name in self.rows[0] if name != "kl_per_latent"]
+        names = [name for name in self.rows[0] if not isinstance(self.rows[0][name], list)]
         table = [names, [self.units[name] for name in names]]
         table += [[f"{row[n]:.5g}" if isinstance(row[n], float) else str(row[n]) for n in names] for row in self.rows]
         widths = [max(len(line[i]) for line in table) for i in range(len(names))]

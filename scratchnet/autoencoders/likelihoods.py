@@ -12,12 +12,13 @@ from scratchnet.nn import (
     bce_with_logits_rows,
     gaussian_nll,
     gaussian_nll_grad,
-    gaussian_nll_logvar_grad,
     gaussian_nll_rows,
     sigmoid,
     softplus,
     zeros,
 )
+
+__all__ = ["NAMES", "SMALLEST_SD", "Bernoulli", "Gaussian", "LearnedGaussian", "Likelihood", "make"]
 
 NAMES = ("bernoulli", "gaussian")
 SMALLEST_SD = 0.01  # of a learned Gaussian: below it a constant feature would be worth infinitely many nats
@@ -40,10 +41,9 @@ class Bernoulli:
         """-log p(x|output) of each sample, (B,)."""
         return bce_with_logits_rows(output, x)
 
-    def nll_grad(self, output: Array, x: Array, weights: Array | None = None) -> Array:
-        """The derivative of :meth:`nll` by ``output``, written over ``output``: the last layer, a Dense, does not need
-        it again. With ``weights`` (B,) that of sum_b weights_b nll_b, in which the mean's 1/B stands for them."""
-        return _weigh(bce_with_logits_grad(output, x, out=output), weights)
+    def nll_grad(self, output: Array, x: Array, weight: Array | float = 1.0) -> Array:
+        """The gradient with respect to ``output`` of 1/B sum_b weight_b * nll_b; ``weight`` is a number or (B,)."""
+        return _weigh(weight, bce_with_logits_grad(output, x))
 
     def mean(self, output: Array) -> Array:
         """E[x|output]."""
@@ -65,24 +65,28 @@ class Gaussian:
         """Takes its parameters' views."""
 
     def nll(self, output: Array, x: Array) -> Array:
+        """-log p(x|output), a mean over the batch."""
         return gaussian_nll(output, x, self.logvar)
 
     def nll_rows(self, output: Array, x: Array) -> Array:
+        """-log p(x|output) of each sample, (B,)."""
         return gaussian_nll_rows(output, x, self.logvar)
 
-    def nll_grad(self, output: Array, x: Array, weights: Array | None = None) -> Array:
-        return _weigh(gaussian_nll_grad(output, x, out=output, logvar=self.logvar), weights)
+    def nll_grad(self, output: Array, x: Array, weight: Array | float = 1.0) -> Array:
+        """The gradient with respect to ``output`` of 1/B sum_b weight_b * nll_b; ``weight`` is a number or (B,)."""
+        return _weigh(weight, gaussian_nll_grad(output, x, logvar=self.logvar))
 
     def mean(self, output: Array) -> Array:
+        """E[x|output]."""
         return output
 
 
 class LearnedGaussian(Gaussian):
-    """x_j ~ N(output_j, s_j^2) with one variance a feature, s_j^2 = exp(r_j) + 0.01^2, and r_j a weight like any other.
+    """x_j ~ N(output_j, s_j^2) with one variance per feature, s_j^2 = exp(r_j) + 0.01^2; r_j is a trained parameter.
 
-    Its optimum is the mean squared error of the feature, so the reconstruction and the KL are weighed by the data and
-    not by hand. One variance a feature, not one a sample and feature: a network that may answer "certain" for a sample
-    it happens to know gains without limit, and training breaks. The floor does the same for features that are constant.
+    Its optimum is the mean squared error of the feature, so reconstruction and KL are balanced by the data, not by
+    hand. The variance is per feature, not per sample and feature: a network that may be certain of a sample that it
+    knows by heart gains without limit, and training breaks. The floor prevents the same for constant features.
     Rybkin, Daniilidis and Levine 2021, "Simple and effective VAE training with calibrated decoders".
     """
 
@@ -100,16 +104,13 @@ class LearnedGaussian(Gaussian):
         """log(exp(r) + floor) = log floor + softplus(r - log floor), (n_features,)."""
         return softplus(self.r - 2 * log(SMALLEST_SD)) + 2 * log(SMALLEST_SD)
 
-    def nll_grad(self, output: Array, x: Array, weights: Array | None = None) -> Array:
-        """(3.2)  As the others', and the gradient by r: that by logvar times dlogvar/dr = sigmoid(r - log floor)."""
+    def nll_grad(self, output: Array, x: Array, weight: Array | float = 1.0) -> Array:
+        """(3.2)  As above; and with respect to r_j: 1/B sum_b weight_b [1 - (x_bj - output_bj)^2 / s_j^2] / 2 times
+        dlogvar/dr = sigmoid(r - log floor)."""
         logvar = self.logvar
-        slope = sigmoid(self.r - 2 * log(SMALLEST_SD))
-        if weights is None:
-            self.dr[...] = slope * gaussian_nll_logvar_grad(output, x, logvar)
-        else:
-            squares = (output - x) ** 2 * get_xp(x).exp(-logvar)
-            self.dr[...] = slope * 0.5 * (weights[:, None] * (1 - squares)).sum(axis=0)
-        return _weigh(gaussian_nll_grad(output, x, out=output, logvar=logvar), weights)
+        squares = (output - x) ** 2 * get_xp(x).exp(-logvar)
+        self.dr[...] = sigmoid(self.r - 2 * log(SMALLEST_SD)) * _weigh(weight, 1 - squares).mean(axis=0) / 2
+        return _weigh(weight, gaussian_nll_grad(output, x, logvar=logvar))
 
 
 Likelihood = Bernoulli | Gaussian
@@ -122,8 +123,8 @@ def make(name: str, variance: float | str = 1.0) -> Likelihood:
     return LearnedGaussian() if isinstance(variance, str) else Gaussian(variance)
 
 
-def _weigh(gradient: Array, weights: Array | None) -> Array:
-    """From the mean over the batch to a weighted sum."""
-    if weights is not None:
-        gradient *= (len(gradient) * weights)[:, None]
-    return gradient
+def _weigh(weight: Array | float, gradient: Array) -> Array:
+    """weight_b * gradient_b, (B, d)."""
+    if getattr(weight, "ndim", 0):
+        return weight[:, None] * gradient  # type: ignore[index]
+    return gradient if weight == 1 else float(weight) * gradient

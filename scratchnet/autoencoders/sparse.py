@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from scratchnet.autoencoders.autoencoder import Autoencoder
-from scratchnet.autoencoders.parts import ACTIVATIONS
 from scratchnet.autoencoders.penalised import PenalisedAutoencoder
 from scratchnet.backend import Array, get_xp
-from scratchnet.nn import Sequential, TopK, kl_bernoulli, kl_bernoulli_grad
+from scratchnet.nn import ACTIVATIONS, Sequential, TopK, kl_bernoulli, kl_bernoulli_grad
 from scratchnet.validation import check_choice, check_integer, check_number
+
+__all__ = ["KSparseAutoencoder", "SparseAutoencoder"]
 
 
 @dataclass(repr=False, eq=False)
 class SparseAutoencoder(PenalisedAutoencoder):
     """Minimises -log p(x | g(a)) + weight * sum_j KL(rho || rho_hat_j), a = f(x).
 
-    rho_hat_j is the mean activation of code unit j over the batch, and KL that between two coins: units are to be
-    active rho of the time. The code may be wider than the input. Ng 2011, "Sparse autoencoder".
+    rho_hat_j is the mean activation of code unit j over the batch, and KL that between two Bernoulli distributions:
+    units are to be active rho of the time. The code may be wider than the input. Ng 2011, "Sparse autoencoder".
 
     Parameters
     ----------
@@ -38,14 +37,14 @@ class SparseAutoencoder(PenalisedAutoencoder):
     weight: float = field(default=3.0, kw_only=True)
     code_activation: str = field(default="sigmoid", kw_only=True)
 
-    _builds_from: ClassVar[tuple[str, ...]] = (*PenalisedAutoencoder._builds_from, "code_activation")
+    builds_from: ClassVar[tuple[str, ...]] = (*PenalisedAutoencoder.builds_from, "code_activation")
 
-    def _penalty(self, code: Array) -> Array:
-        """weight * sum_j KL(rho || rho_hat_j)."""
+    def penalty(self, code: Array) -> Array:
+        """weight * sum_j KL(rho || rho_hat_j), a 0-d array in nats."""
         return self.weight * kl_bernoulli(*self._rates(code))
 
-    def _penalty_grad(self, code: Array) -> Array:
-        """(6.5)  weight * dKL/drho_hat_j / B, the same for every sample; half of it for a tanh."""
+    def penalty_grad(self, code: Array) -> Array:
+        """(6.5)  weight * dKL/drho_hat_j / B, the same for every sample, (n_latent,); half of it for a tanh."""
         share = (0.5 if self.code_activation == "tanh" else 1.0) / len(code)
         return self.weight * share * kl_bernoulli_grad(*self._rates(code))[1]
 
@@ -56,11 +55,13 @@ class SparseAutoencoder(PenalisedAutoencoder):
         edge = float(xp.finfo(code.dtype).eps)
         return xp.full_like(rate, self.rho), xp.clip(rate, edge, 1 - edge)
 
-    def _encoder(self, widths: list[int]) -> Sequential:
-        return Sequential(*self._layers(widths), ACTIVATIONS[self.code_activation]())
+    def make_encoder(self, widths: list[int]) -> Sequential:
+        """Ends with the code's activation."""
+        return Sequential(*self.make_layers(widths), ACTIVATIONS[self.code_activation]())
 
-    def _check_parameters(self, has_validation: bool) -> None:
-        super()._check_parameters(has_validation)
+    def check_parameters(self, has_validation: bool) -> None:
+        """Raise ValueError or TypeError for parameters that make no model."""
+        super().check_parameters(has_validation)
         check_choice(self.code_activation, "code_activation", ("sigmoid", "tanh"))
         check_number(self.weight, "weight", minimum=0)
         if check_number(self.rho, "rho", minimum=0, open_minimum=True) >= 1:
@@ -77,11 +78,12 @@ class KSparseAutoencoder(Autoencoder):
     Parameters
     ----------
     k : int
-        Entries kept of each code; of equals those in front.
+        Entries kept of each code; of ties those in front.
     alpha : float
         At encoding alpha * k entries are kept, at least k.
     annealing : int
-        Over so many first epochs the number kept falls linearly from n_latent to k, so that no unit dies early.
+        Over that many first epochs the number kept falls linearly from n_latent to k, so that no unit dies early. The
+        history's numbers are about k throughout.
     hidden, n_latent, ...
         As for :class:`~scratchnet.autoencoders.Autoencoder`.
     """
@@ -90,29 +92,26 @@ class KSparseAutoencoder(Autoencoder):
     alpha: float = field(default=1.0, kw_only=True)
     annealing: int = field(default=0, kw_only=True)
 
-    _builds_from: ClassVar[tuple[str, ...]] = (*Autoencoder._builds_from, "k")
+    builds_from: ClassVar[tuple[str, ...]] = (*Autoencoder.builds_from, "k")
 
-    def _codes(self, X: Array) -> Array:
-        """With alpha * k entries that are not 0."""
+    def encode(self, x: Array) -> Array:
+        """The code of a batch (B, n_latent), with alpha * k entries that are not 0."""
         linear, kept = Sequential(*self.encoder_.layers[:-1]), min(round(self.alpha * self.k), self.n_latent)
-        return self._map(lambda x: TopK(kept).forward(linear.forward(x)), X, width=self.n_latent)
+        return TopK(kept).forward(linear.forward(x))
 
-    def _encoder(self, widths: list[int]) -> Sequential:
-        return Sequential(*self._layers(widths), TopK(self.k))
+    def make_encoder(self, widths: list[int]) -> Sequential:
+        """Ends by keeping the k largest."""
+        return Sequential(*self.make_layers(widths), TopK(self.k))
 
-    @contextmanager
-    def _during_epoch(self, epoch: int) -> Iterator[None]:
-        """An annealed k holds while an epoch trains; everything else, the epoch's numbers too, is about the final k."""
+    def prepare_epoch(self, epoch: int) -> None:
+        """Keep as many entries as this epoch trains with."""
         left = max(0.0, 1 - (epoch - 1) / self.annealing) if self.annealing else 0.0
         top: Any = self.encoder_.layers[-1]
         top.k = self.k + round(left * (self.n_latent - self.k))
-        try:
-            yield
-        finally:
-            top.k = self.k
 
-    def _check_parameters(self, has_validation: bool) -> None:
-        super()._check_parameters(has_validation)
+    def check_parameters(self, has_validation: bool) -> None:
+        """Raise ValueError or TypeError for parameters that make no model."""
+        super().check_parameters(has_validation)
         check_integer(self.k, "k", maximum=self.n_latent, limit="the n_latent units of the code")
         check_number(self.alpha, "alpha", minimum=1)
         check_integer(self.annealing, "annealing", minimum=0)

@@ -1,16 +1,25 @@
-"""The training loop: epochs of minibatches, a state after each, finite or stopped."""
+"""The training loop: epochs of minibatches, a state after each, finite or stopped.
+
+The gradient of a minibatch is a sum over its row blocks, and what is random in a block depends on (seed, epoch, step,
+block) alone. So it does not matter which thread or process computes a block.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
 from scratchnet.autoencoders.history import EpochState
-from scratchnet.autoencoders.parts import OPTIMIZERS
-from scratchnet.backend import Array, Rng, get_xp
+from scratchnet.autoencoders.model import Model
+from scratchnet.backend import Array, NoiseStream, Rng, get_xp
+from scratchnet.nn import OPTIMIZERS, Optimizer, Params
+from scratchnet.rows import blas_on_one_thread, rows_from
+
+__all__ = ["DivergedError", "Minibatches", "block_gradient", "gather", "n_blocks", "train"]
 
 _MONITOR = 2000  # training rows on which an epoch's numbers are computed
 
@@ -19,61 +28,137 @@ class DivergedError(FloatingPointError):
     """Training met a NaN or an infinity; the model holds the last good weights."""
 
 
-def train(model: Any, data: tuple[Array, ...], held_out: tuple[Array, ...] | None, rng: Rng) -> Iterator[EpochState]:
-    """Train a built model on ``data`` (arrays of equal length that minibatches are cut from).
+def train(
+    model: Any, owner: Any, data: tuple[Array, ...], held_out: tuple[Array, ...] | None, rng: Rng
+) -> Generator[EpochState]:
+    """Train a built model on ``data``, arrays of equal length that minibatches are cut from.
 
-    Yields a state after every epoch. With ``model.patience`` the loop ends when the validation loss has not fallen for
-    so many epochs, and the best weights come back.
+    Yields a state of ``owner`` after every epoch. With ``model.patience`` the loop ends when the validation loss has
+    not fallen for that many epochs, and the best weights come back.
     """
-    xp, params, n = get_xp(data[0]), model.params_, len(data[0])
-    optimizer = OPTIMIZERS[model.optimizer](params, model.learning_rate)
+    xp, theta, n = get_xp(data[0]), model.params_.theta, len(data[0])
+    batches = Minibatches(model, data, rng.noise_stream())
+    optimizer = OPTIMIZERS[model.optimizer](batches.params, model.learning_rate)
     some = xp.asarray(np.random.default_rng(0).permutation(n)[:_MONITOR])  # data are often sorted
     monitor = tuple(a[some] for a in data) if n > _MONITOR else data
-    trace = xp.zeros(-(-n // model.batch_size), dtype=model.dtype)
-    last_good, best, best_loss, best_epoch = params.theta.copy(), params.theta.copy(), np.inf, 0
+    last_good, best, best_loss, best_epoch = theta.copy(), theta.copy(), np.inf, 0
+    began = time.perf_counter()
     for epoch in range(1, model.epochs + 1):
-        last_good[...] = params.theta
+        last_good[...] = theta
         start = time.perf_counter()
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the trace tells instead, with the step
-            with model._during_epoch(epoch):
-                run_epoch(model, data, xp.asarray(rng.host.permutation(n)), optimizer, trace)
-            row = {"epoch": epoch, **model._mean_over_chunks(monitor)}
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # reported by _check_finite, with the step
+            trace = batches.run_epoch(epoch, xp.asarray(rng.host.permutation(n)), optimizer)
+            row = {"epoch": epoch, **model.evaluate_arrays(monitor, epoch)}
             if held_out is not None:
-                row["validation_loss"] = model._mean_over_chunks(held_out)["loss"]
-        row["seconds"] = time.perf_counter() - start
+                row["validation_loss"] = model.evaluate_arrays(held_out, epoch)["loss"]
+        now = time.perf_counter()
+        row["seconds"] = now - start
         _check_finite(model, trace, row, last_good)
         model.history_.rows.append(row)
         model.best_epoch_ = epoch
-        yield EpochState(epoch, model.epochs, row, model)
-        if model.patience is None or epoch < model._settled_from:
+        yield EpochState(epoch, model.epochs, row, owner, now - began)
+        if model.patience is None or epoch < model.first_comparable_epoch:
             continue
         if row["validation_loss"] < best_loss:
             best_loss, best_epoch = row["validation_loss"], epoch
-            best[...] = params.theta
+            best[...] = theta
         elif epoch - best_epoch >= model.patience:
             break
     if best_epoch:
-        params.theta[...] = best
+        theta[...] = best
         model.best_epoch_ = best_epoch
 
 
-def run_epoch(model: Any, data: tuple[Array, ...], order: Array, optimizer: Any, trace: Array) -> None:
-    """One pass over the data in the given order. Nothing here waits for a device."""
-    size, n = model.batch_size, len(order)
-    first_db = model.params_.views["encoder.0.b"][1]  # everything a backward pass computes ends here: one NaN spoils it
-    batches = [get_xp(a).empty((min(size, n), *a.shape[1:]), dtype=a.dtype) for a in data]
-    for i in range(len(trace)):
-        rows = order[i * size : (i + 1) * size]
-        model._batch_gradient(*(_gather(a, rows, batch[: len(rows)]) for a, batch in zip(data, batches, strict=True)))
-        trace[i] = first_db.sum()
-        optimizer.step()
+def n_blocks(batch_size: int) -> int:
+    """The row blocks of a minibatch: one below 256 rows, from there on blocks of 128 to 256 rows.
+
+    >>> [n_blocks(size) for size in (32, 255, 256, 512, 1000)]
+    [1, 1, 2, 2, 4]
+    """
+    return 1 if batch_size < 256 else max(2, -(-batch_size // 256))
 
 
-def _gather(a: Array, rows: Array, out: Array) -> Array:
-    """a[rows], without new memory."""
-    if get_xp(a) is np:
-        return a.take(rows, axis=0, out=out, mode="clip")  # "raise" would take a copy first
-    return a.take(rows, axis=0, out=out)
+class Minibatches:
+    """The minibatches of a training, and their gradients.
+
+    Parameters
+    ----------
+    model : Model
+        Built. Copies of it are trained, on the same ``theta``.
+    data : tuple of (n, ...)
+        What minibatches are cut from.
+    noise : NoiseStream
+
+    Attributes
+    ----------
+    params : Params
+        The model's ``theta`` and the gradient that :meth:`gradient` fills: what an optimizer works on.
+    """
+
+    def __init__(self, model: Model, data: tuple[Array, ...], noise: NoiseStream) -> None:
+        self.model, self.xp = model, get_xp(data[0])
+        blocks = n_blocks(model.batch_size) if self.xp is np and model.terms_are_means else 1
+        share = -(-model.batch_size // blocks)
+        self.blocks = [(i, share, model, data, noise) for i in range(blocks)]
+        self.rows = rows_from(self.blocks) if blocks > 1 else None
+        self.kept = (model.replica(), noise)  # of a single block
+        self.params: Params = model.params_ if self.rows else self.kept[0].params_
+
+    def run_epoch(self, epoch: int, order: Array, optimizer: Optimizer) -> Array:
+        """One pass over the data in the given order. Returns a number per step that is NaN or infinite as soon as any
+        gradient is; nothing here waits for a device."""
+        size, weights, params = self.model.batch_size, self.model.weights(epoch), self.params
+        weights = {name: float(weight) for name, weight in weights.items()}
+        _, watched = params.views[next((name for name in params.names() if name.endswith(".b")), params.names()[0])]
+        trace = self.xp.zeros(-(-len(order) // size), dtype=params.theta.dtype)
+        with blas_on_one_thread() if self.rows else nullcontext():
+            for step in range(len(trace)):
+                self.gradient(order[step * size : (step + 1) * size], epoch, step, weights)
+                trace[step] = watched.sum()  # where the backward pass of the encoder ends
+                optimizer.step()
+        return trace
+
+    def gradient(self, rows: Array, epoch: int, step: int, weights: Mapping[str, float]) -> None:
+        """Fill ``params.grad`` with the gradient of the minibatch that has the given rows of the data."""
+        theta = self.params.theta
+        if self.rows is None:
+            block_gradient(self.blocks[0], self.kept, theta, rows, epoch, step, weights)
+            return
+        first, second, *more = self.rows.map(block_gradient, theta, rows, epoch, step, weights)
+        grad = np.add(first, second, out=self.params.grad)
+        for part in more:
+            grad += part
+
+
+def block_gradient(
+    block: tuple[int, int, Any, tuple[Array, ...], NoiseStream],
+    kept: tuple[Any, NoiseStream] | None,
+    theta: Array,
+    rows: Array,
+    epoch: int,
+    step: int,
+    weights: Mapping[str, float],
+) -> tuple[Array, tuple[Any, NoiseStream]]:
+    """The share of one row block in the gradient of a minibatch, (n_parameters,): a step of
+    :class:`~scratchnet.rows.Rows`. Blocks keep a copy of the model."""
+    index, share, original, data, stream = block
+    model, noise = kept or (original.replica(theta), stream.fork())
+    if model.params_.theta is not theta:  # in another process
+        model.params_.theta[...] = theta
+    mine = rows[index * share : (index + 1) * share]
+    n = len(mine)
+    if n == 0:  # the last minibatch of an epoch may be short
+        return get_xp(theta).zeros_like(theta), (model, noise)
+    if n < len(rows):
+        weights = {name: weight * (n / len(rows)) for name, weight in weights.items()}
+    model.prepare_epoch(epoch)
+    drawn = model.draw_noise(n, noise.at(epoch, step, index))
+    return model.gradient(*gather(data, mine), drawn, weights), (model, noise)
+
+
+def gather(data: tuple[Array, ...], rows: Array) -> list[Array]:
+    """The given rows of each array."""
+    return [a.take(rows, axis=0) for a in data]
 
 
 def _check_finite(model: Any, trace: Array, row: dict[str, Any], last_good: Array) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
-from typing import Any, Self
+import time
+from collections.abc import Generator, Iterator
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from scratchnet.backend import Array, asarray, to_numpy
-from scratchnet.base import Estimator, progress
+from scratchnet.base import Estimator
 from scratchnet.cluster.linkage import (
     Merge,
     check_range,
@@ -21,6 +22,8 @@ from scratchnet.cluster.linkage import (
 )
 from scratchnet.memory import check_memory
 from scratchnet.validation import check_choice, check_integer, check_number
+
+__all__ = ["LINKAGES", "AgglomerativeClustering"]
 
 LINKAGES = ("ward", "complete", "average", "single")
 
@@ -64,6 +67,16 @@ class AgglomerativeClustering(Estimator):
     -----
     Takes n (n - 1) / 2 numbers of X's type. If that is more than the available memory, a MemoryError says so, and which
     n would fit, before anything is allocated.
+
+    Examples
+    --------
+    >>> model = AgglomerativeClustering(2, linkage="average").fit([[0.0], [1], [4], [6]])
+    >>> model.labels_
+    array([0, 0, 1, 1])
+    >>> model.linkage_matrix_.tolist()
+    [[0.0, 1.0, 1.0, 2.0], [2.0, 3.0, 2.0, 2.0], [4.0, 5.0, 4.5, 4.0]]
+    >>> model.cut(3)
+    array([0, 0, 1, 2])
     """
 
     _estimator_type = "clusterer"
@@ -89,46 +102,56 @@ class AgglomerativeClustering(Estimator):
         self.backend = backend
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Build the tree of X (n_samples, n_features), and cut it."""
-        fresh, X = self._prepare(X)
-        states = self._merges(fresh, X)
-        deque(progress(states, total=len(X) - 1, description="merges", verbose=self.verbose), maxlen=0)
-        return self
+    def fit(self, X: ArrayLike, y: object = None) -> Self:
+        """Build the tree of X, and cut it.
 
-    def steps(self, X: Any) -> Iterator[Merge]:
+        Parameters
+        ----------
+        X : array_like (n_samples, n_features)
+        y : ignored
+
+        Raises
+        ------
+        ValueError, TypeError
+            For parameters or data that cannot be used.
+        MemoryError
+            If the distances between all points do not fit.
+        """
+        fresh = self._fresh()
+        x = fresh._prepare(X)
+        return self._drain(self._adopt(fresh, fresh._merges(x)), total=len(x) - 1)
+
+    def steps(self, X: ArrayLike) -> Iterator[Merge]:
         """Fit like :meth:`fit`, yielding every :class:`Merge`, in the order in which they are found: not by height.
 
-        Some of the merges are no tree, nor a level of one. So the fitted attributes come all at once, when the last
+        Some of the merges are not a tree, nor a level of one. So the fitted attributes come all at once, when the last
         merge is done; a loop that is left early leaves the estimator as it was: not fitted, or with its former tree.
         """
-        yield from self._merges(*self._prepare(X))
+        fresh = self._fresh()
+        return self._adopt(fresh, fresh._merges(fresh._prepare(X)))
 
-    def _prepare(self, X: Any) -> tuple[Self, Array]:
-        """An estimator to fit in this one's place, and X, checked and on the backend."""
-        fresh = type(self)(**self.get_params())
+    def _prepare(self, X: ArrayLike) -> Array:
+        """Everything checked; X on the backend."""
         check_choice(self.linkage, "linkage", LINKAGES)
-        X = fresh._check_fit(X)
-        n = len(X)
-        self._check_cut(self.n_clusters, self.distance_threshold, n)
-        itemsize, what = X.dtype.itemsize, f"the distances between all points, in {X.dtype},"
-        check_memory(lambda n: n * (n - 1) // 2 * itemsize, n, np, what)
-        check_range(X, squared=self.linkage == "ward")
-        return fresh, X
+        x = self._check_fit(X)
+        self._check_cut(self.n_clusters, self.distance_threshold, len(x))
+        itemsize, what = x.dtype.itemsize, f"the distances between all points, in {x.dtype},"
+        check_memory(lambda n: n * (n - 1) // 2 * itemsize, len(x), np, what)
+        check_range(x, squared=self.linkage == "ward")
+        return x
 
-    def _merges(self, fresh: Self, X: Array) -> Iterator[Merge]:
-        n = len(X)
-        condensed = condensed_distances(X, squared=fresh.linkage == "ward")
-        merges = []
-        if fresh.linkage == "single":
+    def _merges(self, X: Array) -> Generator[Merge]:
+        n, began, merges = len(X), time.perf_counter(), list[Merge]()
+        condensed = condensed_distances(X, squared=self.linkage == "ward")
+        if self.linkage == "single":
             found = minimum_spanning_tree(condensed, n)
         else:
-            found = nearest_neighbor_chain(condensed, n, fresh.linkage)
+            found = nearest_neighbor_chain(condensed, n, self.linkage)
         for merge in found:
-            merges.append(merge)
-            yield merge
-        fresh._keep(dendrogram(merges, n))
-        self._become(fresh)
+            merges.append(merge._replace(iteration=len(merges) + 1, seconds=time.perf_counter() - began))
+            yield merges[-1]
+        self._keep(dendrogram(merges, n))
+        self._usable = True
 
     def _keep(self, tree: np.ndarray) -> None:
         self.linkage_matrix_ = asarray(tree, xp=self._xp)
@@ -148,7 +171,7 @@ class AgglomerativeClustering(Estimator):
             n_merges = len(tree) + 1 - int(n_clusters)  # type: ignore[arg-type]  # checked above
         return asarray(cut(tree, n_merges), xp=self._xp)
 
-    def fit_predict(self, X: Any, y: Any = None) -> Array:
+    def fit_predict(self, X: ArrayLike, y: object = None) -> Array:
         """``fit(X).labels_``."""
         return self.fit(X).labels_
 

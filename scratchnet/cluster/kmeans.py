@@ -1,25 +1,26 @@
-"""k-means: points grouped round centres."""
+"""k-means: points grouped around centres."""
 
 from __future__ import annotations
 
+import time
 import warnings
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from scratchnet import blocks
-from scratchnet.backend import Array, RandomState, Rng, get_xp, runs_kernels
-from scratchnet.base import Estimator, TransformerMixin, all_or_nothing, progress
-from scratchnet.cluster.bounds import BoundedLloyd
-from scratchnet.cluster.fused import FusedLloyd
+from scratchnet.backend import Array, RandomState, Rng, get_xp
+from scratchnet.base import Estimator, TransformerMixin
 from scratchnet.cluster.geometry import Cosine, Euclidean, Manhattan
-from scratchnet.cluster.lloyd import Lloyd, MedianLloyd, SphericalLloyd
+from scratchnet.cluster.lloyd import Block, Lloyd, MedianLloyd, SphericalLloyd, cut, nearest_and_costs, pieces
 from scratchnet.cluster.seeding import kmeans_plusplus, random_rows
 from scratchnet.distances import check_not_lost
+from scratchnet.rows import Rows
 from scratchnet.validation import check_array, check_choice, check_integer, check_number
+
+__all__ = ["KMeans", "LloydState"]
 
 _STARTS = {"k-means++": kmeans_plusplus, "random": random_rows}
 _METRICS: dict[str, tuple[type[Euclidean], type[Lloyd]]] = {
@@ -36,9 +37,9 @@ class LloydState:
     Attributes
     ----------
     step : "start", "assign", "move" or "end"
-        "end" comes once a run: labels and objective recomputed from the final centres.
-    n_iter : int
-        Rounds of assign and move so far, this one included.
+        "end" comes once per run: labels and objective recomputed from the final centres.
+    iteration : int
+        Rounds of assign and move in this run so far, this one included. ``n_iter`` is another name for it.
     run : int
         Which of the ``n_init`` runs, from 0.
     centers : (n_clusters, n_features)
@@ -47,26 +48,33 @@ class LloydState:
         J for these labels and centres; NaN at the start. It never rises within a run.
     relocated : tuple of int
         Rows that this move step gave to empty clusters.
+    seconds : float
+        Since the first state was asked for.
     """
 
     step: str
-    n_iter: int
+    iteration: int
     run: int
     centers: Array
     labels: Array | None
     objective: float
     relocated: tuple[int, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def n_iter(self) -> int:
+        return self.iteration
 
     def __str__(self) -> str:
-        return f"run {self.run}, round {self.n_iter}, {self.step}: J = {self.objective:.6g}"
+        return f"run {self.run}, round {self.iteration}, {self.step}: J = {self.objective:.6g}"
 
 
 class KMeans(TransformerMixin, Estimator):
     """k-means clustering: centres c that make J = sum_i w_i min_c |x_i - c|^2 small.
 
-    Lloyd's algorithm: assign every point to its nearest centre, move every centre to the mean of its points, until
-    nothing changes. J falls with every step, to a minimum that need not be the global one: hence several starts. The
-    run with the smallest J is kept.
+    Lloyd's algorithm (Least squares quantization in PCM, 1982): assign every point to its nearest centre, move every
+    centre to the mean of its points, until no centre moves. J falls with every step, to a minimum that need not be the
+    global one: hence several starts. The run with the smallest J is kept.
 
     Parameters
     ----------
@@ -76,10 +84,10 @@ class KMeans(TransformerMixin, Estimator):
     n_init : int
         Number of starts.
     max_iter : int
-        Largest number of rounds a run.
+        Largest number of rounds per run.
     tol : float
         A run ends when the sum of the squared movements of all centres is at most ``tol`` times the mean variance of a
-        feature; 0 goes on until no point changes its cluster.
+        feature; 0 goes on until no centre moves.
     metric : {"euclidean", "cosine", "manhattan"}
         What a point x costs at a centre c: |x - c|^2; or 1 - cos(x, c), and centres have length 1 (spherical k-means);
         or sum_j |x_j - c_j|, and centres are medians (k-medians). J, labels and ``transform`` follow it.
@@ -104,6 +112,20 @@ class KMeans(TransformerMixin, Estimator):
     -----
     A cluster that loses all its points gets the point farthest from its centre. With fewer different points than
     clusters some stay empty, and a warning says so.
+
+    Labels are a function of the row and the centres alone, and sums over clusters are exact
+    (:mod:`scratchnet.cluster.lloyd`): the result has the same bits for any number of threads.
+
+    Examples
+    --------
+    >>> X = [[1.0, 2], [1, 4], [1, 0], [10, 2], [10, 4], [10, 0]]
+    >>> km = KMeans(2, init=[[0, 0], [9, 0]]).fit(X)
+    >>> km.labels_
+    array([0, 0, 0, 1, 1, 1])
+    >>> km.cluster_centers_.tolist(), km.inertia_, km.n_iter_
+    ([[1.0, 2.0], [10.0, 2.0]], 16.0, 2)
+    >>> km.predict([[0.0, 0], [12, 3]])
+    array([0, 1])
     """
 
     _estimator_type = "clusterer"
@@ -117,7 +139,7 @@ class KMeans(TransformerMixin, Estimator):
         self,
         n_clusters: int = 8,
         *,
-        init: Any = "k-means++",
+        init: str | ArrayLike = "k-means++",
         n_init: int = 1,
         max_iter: int = 300,
         tol: float = 1e-4,
@@ -136,109 +158,125 @@ class KMeans(TransformerMixin, Estimator):
         self.backend = backend
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
-        """Find the centres of X (n_samples, n_features). A weight w counts a row w times."""
-        states = progress(
-            self.steps(X, sample_weight=sample_weight), total=None, description="k-means", verbose=self.verbose
-        )
-        deque(states, maxlen=0)
-        return self
+    def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
+        """Find the centres of X.
 
-    def steps(self, X: Any, *, sample_weight: Any = None) -> Iterator[LloydState]:
+        Parameters
+        ----------
+        X : array_like (n_samples, n_features)
+        y : ignored
+        sample_weight : array_like (n_samples,), optional
+            Not negative. A weight w counts a row w times, 0 leaves it out; all 1 by default.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For parameters or data that cannot be used, or fewer rows (of positive weight) than clusters.
+        """
+        return self._drain(self.steps(X, sample_weight=sample_weight))
+
+    def steps(self, X: ArrayLike, *, sample_weight: ArrayLike | None = None) -> Iterator[LloydState]:
         """Fit like :meth:`fit`, yielding a :class:`LloydState` after every assign and every move step.
 
         Attributes are those of the best run that has ended. A loop that is left early (``break``, or ``close()`` of the
         generator) counts the centres of the last state as a run: the estimator is fitted.
         """
-        X, weight, start, geometry, lloyd = self._prepare(X, sample_weight)
-        xp, rng = get_xp(X), Rng(self.random_state, get_xp(X))
+        fresh = self._fresh()
+        rows, lloyd, start = fresh._prepare(X, sample_weight)
+        return self._adopt(fresh, fresh._runs(rows, lloyd, start, Rng(fresh.random_state, rows.xp).host))
+
+    def _runs(self, rows: Rows, lloyd: Lloyd, start: Array | None, host: np.random.Generator) -> Generator[LloydState]:
+        began, best, geometry = time.perf_counter(), np.inf, lloyd.geometry
         state: LloydState | None = None
-        best = np.inf
         try:
             for run in range(self.n_init if start is None else 1):
                 first = start
                 if first is None:
-                    first = _STARTS[self.init](X, weight, self.n_clusters, rng.host, geometry)
+                    first = _STARTS[str(self.init)](rows, self.n_clusters, host, geometry)
                 for state in self._run(lloyd, geometry.to_local(first)):
-                    state = replace(state, run=run, centers=geometry.to_data(state.centers).astype(X.dtype))
+                    centers = geometry.to_data(state.centers).astype(first.dtype)
+                    state = replace(state, run=run, centers=centers, seconds=time.perf_counter() - began)
                     yield state
                 assert state is not None  # a run has a start
-                state = self._end(state, X, weight, best)
+                state = self._end(state, rows, best)
                 best = min(best, state.objective)
-                yield state
+                yield replace(state, seconds=time.perf_counter() - began)
         except GeneratorExit:  # the caller has seen enough
             if state is not None and state.step != "end":
-                self._end(state, X, weight, best)
+                self._end(state, rows, best)
             raise
-        filled = len(xp.unique(self.labels_))
+        filled = len(rows.xp.unique(self.labels_))
         if filled < self.n_clusters:
             warnings.warn(
                 f"only {filled} of n_clusters={self.n_clusters} clusters hold points: X has too few different rows",
                 stacklevel=2,
             )
 
-    def _end(self, state: LloydState, X: Array, weight: Array | None, best: float) -> LloydState:
+    def _end(self, state: LloydState, rows: Rows, best: float) -> LloydState:
         """The last state of a run, with labels and objective of its centres; kept if that is below the ``best``."""
-        labels, objective = _assign(X, weight, state.centers, self.metric)
+        labels, objective = _assign(rows, state.centers, self.metric)
         if objective < best:
             self.cluster_centers_, self.labels_ = state.centers, labels
-            self.inertia_, self.n_iter_ = objective, state.n_iter
+            self.inertia_, self.n_iter_ = objective, state.iteration
+            self._usable = True
         return replace(state, step="end", labels=labels, objective=objective, relocated=())
 
     def _run(self, lloyd: Lloyd, centers: Array) -> Iterator[LloydState]:
         """One descent from ``centers``; these and those of its states are local."""
-        lloyd.labels = None
-        smallest_shift = self.tol * lloyd.total / (lloyd.total_weight * lloyd.X.shape[1])
+        smallest_shift, before = self.tol * lloyd.total / (lloyd.total_weight * centers.shape[1]), centers
         yield LloydState("start", 0, 0, centers, None, np.nan)
-        for n_iter in range(1, self.max_iter + 1):
-            moved = lloyd.assign(centers)
-            yield LloydState("assign", n_iter, 0, centers, lloyd.labels, lloyd.objective(centers))
-            if not moved:  # the centres are the middles of these clusters already
-                return
+        for iteration in range(1, self.max_iter + 1):
+            lloyd.assign(centers)
+            labels = lloyd.labels()
+            yield LloydState("assign", iteration, 0, centers, labels, lloyd.objective(centers))
             relocated = lloyd.fill_empty(centers)
-            before, centers = centers, lloyd.middles(centers)
-            yield LloydState("move", n_iter, 0, centers, lloyd.labels, lloyd.objective(centers), relocated)
+            moved = lloyd.middles(centers)
+            # where the sums and counts of all clusters are those of the round before, so are their means; or, where
+            # rounding sends centres there and back, those of the round before that
+            if bool((moved == centers).all() | (moved == before).all()):
+                return
+            before, centers = centers, moved
+            if relocated:
+                labels = lloyd.labels()
+            yield LloydState("move", iteration, 0, centers, labels, lloyd.objective(centers), relocated)
             if self.tol > 0 and float(((centers - before) ** 2).sum()) <= smallest_shift:
                 return
 
-    def predict(self, X: Any) -> Array:
-        """The index (n_samples,) of the nearest centre."""
-        X = self._check(X)
-        return _assign(X, None, self.cluster_centers_, self.metric)[0]
+    def predict(self, X: ArrayLike) -> Array:
+        """The index (n_samples,) of the nearest centre; ties go to the first."""
+        return _assign(cut(self._check(X)), self.cluster_centers_, self.metric)[0]
 
-    def transform(self, X: Any) -> Array:
-        """Distances (n_samples, n_clusters) to every centre, computed in float64."""
-        X = self._check(X)
+    def transform(self, X: ArrayLike) -> Array:
+        """Distances (n_samples, n_clusters) to every centre in the metric, computed in float64."""
         centers = self.cluster_centers_.astype(np.float64)
-        g = _METRICS[self.metric][0].around(centers)
-        c = g.to_local(centers)
-        found = blocks.map(lambda x: g.distances(g.costs(g.local(x.astype(np.float64)), c)).astype(x.dtype), X)
-        return get_xp(X).concatenate(found)
+        geometry = _METRICS[self.metric][0].around(cut(centers))
+        distances: Array = cut(self._check(X)).collect(_distances, geometry.to_local(centers), geometry)
+        return distances
 
     @property
     def _n_features_out(self) -> int:
         return len(self.cluster_centers_)
 
-    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:
+    def fit_predict(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Array:
         """``fit(X).labels_``."""
         return self.fit(X, sample_weight=sample_weight).labels_
 
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+    def score(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> float:
         """-J on X: higher is better."""
-        X = self._check(X)
-        return -_assign(X, _check_weight(sample_weight, X), self.cluster_centers_, self.metric)[1]
+        x = self._check(X)
+        return -_assign(cut(x, _check_weight(sample_weight, x)), self.cluster_centers_, self.metric)[1]
 
-    @all_or_nothing
-    def _prepare(self, X: Any, sample_weight: Any) -> tuple[Array, Array | None, Array | None, Euclidean, Lloyd]:
-        """Everything checked, on the backend: X, weights or None, starting centres or None, geometry, descent."""
+    def _prepare(self, X: Any, sample_weight: Any) -> tuple[Rows, Lloyd, Array | None]:
+        """Everything checked: the data on the backend, their descent, starting centres or None."""
         X, weight, start = self._check_data(X, sample_weight)
-        geometry = _METRICS[self.metric][0].around(X, weight)
+        rows = cut(X, weight, self.n_clusters)
+        geometry, lloyd = _METRICS[self.metric]
         with np.errstate(over="ignore", invalid="ignore"):
-            lloyd = _lloyd(X, weight, self.n_clusters, geometry, self.metric)
-        if not np.isfinite(lloyd.total):
+            descent = lloyd(rows, geometry.around(rows))
+        if not np.isfinite(descent.total):
             raise ValueError("X spans so large a range that squared distances overflow; scale it down first")
-        check_not_lost(X, lloyd.total / lloyd.total_weight, X.dtype)
-        return X, weight, start, geometry, lloyd
+        check_not_lost(X, descent.total / descent.total_weight, X.dtype)
+        return rows, descent, start
 
     def _check_data(self, X: Any, sample_weight: Any) -> tuple[Array, Array | None, Array | None]:
         k = check_integer(self.n_clusters, "n_clusters")
@@ -257,19 +295,8 @@ class KMeans(TransformerMixin, Estimator):
             return X, weight, None
         start = check_array(self.init, name="init", xp=get_xp(X), dtype=X.dtype)
         if start.shape != (k, X.shape[1]):
-            raise ValueError(f"init has shape {tuple(start.shape)}, expected {(k, X.shape[1])}: one row a cluster")
+            raise ValueError(f"init has shape {tuple(start.shape)}, expected {(k, X.shape[1])}: one row per cluster")
         return X, weight, start
-
-
-def _lloyd(X: Array, weight: Array | None, n_clusters: int, geometry: Euclidean, metric: str) -> Lloyd:
-    """The descent for ``metric``; with bounds on the host, where distances cost more than keeping track of bounds;
-    with kernels on a GPU."""
-    descent = _METRICS[metric][1]
-    if descent is Lloyd and get_xp(X) is np and X.shape[1] >= 32 and n_clusters <= 4 * X.shape[1]:
-        descent = BoundedLloyd
-    elif descent is Lloyd and runs_kernels(X):
-        descent = FusedLloyd
-    return descent(X, weight, n_clusters, geometry)
 
 
 def _check_weight(sample_weight: Any, X: Array) -> Array | None:
@@ -278,7 +305,7 @@ def _check_weight(sample_weight: Any, X: Array) -> Array | None:
         return None
     weight = check_array(sample_weight, name="sample_weight", xp=get_xp(X), dtype=X.dtype, ndim=1)
     if len(weight) != len(X):
-        raise ValueError(f"sample_weight has {len(weight)} entries, but X has n_samples={len(X)}: pass one a row")
+        raise ValueError(f"sample_weight has {len(weight)} entries, but X has n_samples={len(X)}: pass one per row")
     if bool((weight < 0).any()):
         raise ValueError("sample_weight has negative entries; a weight counts a row w times, pass 0 to leave it out")
     if not bool((weight > 0).any()):
@@ -286,16 +313,24 @@ def _check_weight(sample_weight: Any, X: Array) -> Array | None:
     return weight
 
 
-def _assign(X: Array, weight: Array | None, centers: Array, metric: str) -> tuple[Array, float]:
-    """The nearest of ``centers`` for every row of X (n,), and J, summed in float64."""
-    geometry = _METRICS[metric][0].around(centers)
-    c = geometry.to_local(centers).astype(X.dtype)
+def _assign(rows: Rows, centers: Array, metric: str) -> tuple[Array, float]:
+    """The nearest of ``centers`` for every row (n,), and J, summed in float64."""
+    geometry = _METRICS[metric][0].around(cut(centers))
+    c = geometry.to_local(centers).astype(centers.dtype)
+    labels, costs = zip(*rows.map(_nearest_and_cost, c, geometry), strict=True)
+    return rows.xp.concatenate(labels), float(sum(costs))
 
-    def block(x: Array, w: Array | None = None) -> tuple[Array, Array]:
-        x = geometry.local(x)
-        labels = geometry.nearest(x, c)
-        cost = geometry.own_costs(x, c[labels])
-        return labels, (cost if w is None else cost * w).sum(dtype=np.float64)
 
-    found = blocks.map(block, X) if weight is None else blocks.map(block, X, weight)
-    return get_xp(X).concatenate([labels for labels, _ in found]), float(sum(cost for _, cost in found))
+def _nearest_and_cost(block: Block, kept: Any, centers: Array, geometry: Euclidean) -> tuple[tuple[Array, Array], Any]:
+    """The nearest of ``centers`` for every row (m,), and the sum of w times what rows cost there."""
+    (labels, costs), kept = nearest_and_costs(block, kept, centers, geometry)
+    return (labels, (costs * block[1]).sum(dtype=np.float64)), kept
+
+
+def _distances(block: Block, kept: Any, centers: Array, geometry: Euclidean) -> tuple[Array, Any]:
+    """The distances (m, k) of every row to float64 ``centers``, in the type of the rows."""
+    found = []
+    for x, _ in pieces(block):
+        costs = geometry.costs(geometry.local(x.astype(np.float64)), centers)
+        found.append(geometry.distances(costs).astype(x.dtype))
+    return get_xp(centers).concatenate(found), kept

@@ -1,52 +1,88 @@
 """Merging the two closest clusters again and again: the tree of agglomerative clustering.
 
-All distances live in one condensed matrix, the upper triangle row by row, as SciPy has it. Whatever order merges are
-found in, :func:`dendrogram` sorts them by height and names the clusters.
+All distances are in one condensed matrix, the upper triangle row by row, as in SciPy. Whatever order merges are found
+in, :func:`dendrogram` sorts them by height and names the clusters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchnet import blocks
 from scratchnet.backend import Array, get_xp, to_numpy
 from scratchnet.distances import DistancesTo, check_not_lost
+from scratchnet.rows import rows_from, rows_per_block
+
+__all__ = [
+    "Merge",
+    "check_range",
+    "condensed_distances",
+    "cut",
+    "dendrogram",
+    "minimum_spanning_tree",
+    "nearest_neighbor_chain",
+]
 
 _COMPACT_AT = 0.7  # the matrix is packed anew when this share of its clusters is left
 _FEW_COLUMNS = 4  # up to here differences cost less than the tree does, and are exact where points are near
 
 
 class Merge(NamedTuple):
-    """Two clusters became one. Each is named by one of its points, ``i`` < ``j``."""
+    """Two clusters became one.
+
+    Attributes
+    ----------
+    i, j : int
+        One point of each, ``i`` < ``j``.
+    height : float
+        The distance between the two; ``objective`` is another name for it.
+    iteration : int
+        From 1, in the order in which merges are found: not by height.
+    seconds : float
+        Since the first one was asked for.
+    """
 
     i: int
     j: int
     height: float
+    iteration: int = 0
+    seconds: float = 0.0
+
+    @property
+    def objective(self) -> float:
+        return self.height
 
     def __str__(self) -> str:
-        return f"height {self.height:.4g}"
+        return f"merge {self.iteration}: height {self.height:.4g}"
 
 
 def condensed_distances(X: Array, squared: bool) -> np.ndarray:
     """|x_i - x_j| or its square for all i < j, on the host: (n (n - 1) / 2,) in the type of X, computed in float64."""
-    xp, n = get_xp(X), len(X)
-    start = row_starts(n)
-    distances = DistancesTo(X) if X.shape[1] > _FEW_COLUMNS else _Differences(X)
-    condensed = np.empty(n * (n - 1) // 2, dtype=X.dtype)
+    n, distances = len(X), DistancesTo(X) if X.shape[1] > _FEW_COLUMNS else _Differences(X)
+    condensed, at = np.empty(n * (n - 1) // 2, dtype=X.dtype), 0
 
-    def block(x: Array, row: Array) -> None:
-        first = int(row[0])
-        d = distances(x, first)
-        d = to_numpy((d if squared else xp.sqrt(d, out=d)).astype(X.dtype))
-        for i in range(len(x)):
-            at = start[first + i] + first + i + 1
-            condensed[at : at + n - first - i - 1] = d[i, i + 1 :]
+    def place(part: list[np.ndarray]) -> None:
+        nonlocal at
+        for row in part:
+            condensed[at : at + len(row)] = row
+            at += len(row)
 
-    blocks.map(block, X, xp.arange(n), size=min(512, blocks.rows_per_block(X, n)))
+    size = min(512, rows_per_block(X, n))
+    rows = rows_from([(X[i : i + size], i) for i in range(0, n, size)], get_xp(X))
+    rows.each(place, _to_later_points, distances, squared)
     return condensed
+
+
+def _to_later_points(
+    block: tuple[Array, int], kept: Any, distances: Callable[[Array, int], Array], squared: bool
+) -> tuple[list[np.ndarray], Any]:
+    """Distances from every row of the block to all later rows of X, whose number ``first`` is that of the first row."""
+    x, first = block
+    d = distances(x, first)
+    d = to_numpy((d if squared else get_xp(x).sqrt(d)).astype(x.dtype))
+    return [row[i + 1 :] for i, row in enumerate(d)], kept
 
 
 def check_range(X: Array, squared: bool) -> None:
@@ -95,7 +131,7 @@ def nearest_neighbor_chain(condensed: np.ndarray, n: int, linkage: str) -> Itera
     1983). O(n^2) in all. For Ward the matrix holds squared distances.
     """
     update, matrix = _UPDATES[linkage], _Condensed(condensed, n)
-    # of every cluster: its number of points, the point that names it
+    # the number of points of every cluster, and the point that names it
     size, point = np.ones(n, dtype=condensed.dtype), np.arange(n)
     chain: list[int] = []
     for left in range(n, 1, -1):
@@ -109,8 +145,8 @@ def nearest_neighbor_chain(condensed: np.ndarray, n: int, linkage: str) -> Itera
         while True:
             before, row = row, matrix.row(chain[-1])
             nearest = int(row.argmin())
-            if len(chain) > 1 and row[chain[-2]] <= row[nearest]:  # of equals the one before, or it might go in circles
-                break
+            if len(chain) > 1 and row[chain[-2]] <= row[nearest]:
+                break  # on ties prefer the previous cluster, or the chain cycles
             chain.append(nearest)
         i, j = chain.pop(), chain.pop()
         d, to_i, to_j = row[j], row, before if before is not None else matrix.row(j)
@@ -178,7 +214,7 @@ class _Condensed:
         return keep
 
 
-# -- how far a merged cluster is from the others (Lance and Williams, A general theory of classificatory sorting, 1967)
+# -- distances of a merged cluster (Lance and Williams, A general theory of classificatory sorting strategies, 1967)
 
 
 def _complete(to_i: np.ndarray, to_j: np.ndarray, d: float, n_i: float, n_j: float, size: np.ndarray) -> np.ndarray:
@@ -210,7 +246,7 @@ def dendrogram(merges: list[Merge], n: int) -> np.ndarray:
     """The tree in SciPy's linkage format: (n - 1, 4) float64, rows [cluster, cluster, height, number of points].
 
     Points are clusters 0 .. n - 1; row k makes cluster n + k. Rows are sorted by height, the smaller cluster number
-    stands first.
+    comes first.
     """
     tree = np.empty((n - 1, 4))
     cluster, size = list(range(n)), [1] * (2 * n - 1)  # `cluster` is right at the root of each set
@@ -235,7 +271,7 @@ def cut(tree: np.ndarray, n_merges: int) -> np.ndarray:
 
 
 class _DisjointSets:
-    """Sets that grow together; each is known by its root."""
+    """A union-find structure: each set is named by its root."""
 
     def __init__(self, n: int) -> None:
         self.parent = list(range(n))

@@ -1,5 +1,5 @@
 """Linear decompositions: principal component analysis."""
 
-from scratchnet.decomposition.pca import PCA
+from scratchnet.decomposition.pca import PCA, PCAState
 
-__all__ = ["PCA"]
+__all__ = ["PCA", "PCAState"]

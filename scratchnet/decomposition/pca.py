@@ -6,17 +6,53 @@ S a = l a. So components are eigenvectors of the covariance S, and the variance 
 
 from __future__ import annotations
 
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from scratchnet import blocks
 from scratchnet.backend import Array, get_xp
-from scratchnet.base import Estimator, TransformerMixin, all_or_nothing
+from scratchnet.base import Estimator, TransformerMixin
 from scratchnet.distances import check_not_lost
+from scratchnet.kernels import twin
+from scratchnet.kernels.host import pca as host
+from scratchnet.rows import rows_of, rows_per_block
 from scratchnet.validation import check_bool, check_integer, check_number
 
+__all__ = ["PCA", "PCAState", "mean_and_scatter", "moments"]
+
+_STEPS = ("mean", "scatter", "components")
 _ROWS = 2048  # of a block: on the host a product of fewer costs more in sums than it gains from the cache
+
+
+@dataclass(frozen=True)
+class PCAState:
+    """A PCA after one of its steps.
+
+    Attributes
+    ----------
+    iteration : int
+        0, 1, 2.
+    step : {"mean", "scatter", "components"}
+        What is known now.
+    objective : float
+        The variance that the components found so far leave unexplained: NaN after the mean, then the total variance,
+        then what the components leave.
+    seconds : float
+        Since the first state was asked for. Mean and scatter come out of one pass over the data.
+    """
+
+    iteration: int
+    step: str
+    objective: float
+    seconds: float
+
+    def __str__(self) -> str:
+        value = {"mean": "", "scatter": f": variance {self.objective:g}"}
+        return self.step + value.get(self.step, f": variance {self.objective:g} unexplained")
 
 
 class PCA(TransformerMixin, Estimator):
@@ -56,11 +92,22 @@ class PCA(TransformerMixin, Estimator):
         s^2 above; 0 if no direction is left out.
     n_components_, n_samples_ : int
         What was kept, and how many rows were seen.
+    rank_ : int
+        In how many directions the data vary at all, by more than rounding.
 
     Notes
     -----
     One sample, constant data and data of low rank are fine: variances are 0 where there is none, and components are
     then some orthonormal directions.
+
+    Examples
+    --------
+    >>> X = np.array([[0.0, 0.0], [1.0, 2.0], [2.0, 4.0], [3.0, 6.0]])
+    >>> pca = PCA(1).fit(X)
+    >>> pca.components_.round(4), pca.explained_variance_.round(4), pca.rank_
+    (array([[0.4472, 0.8944]]), array([8.3333]), 1)
+    >>> pca.inverse_transform(pca.transform([[0.0, 5.0]])).round(4)  # the nearest point on the line
+    array([[2., 4.]])
     """
 
     components_: Array
@@ -71,6 +118,7 @@ class PCA(TransformerMixin, Estimator):
     noise_variance_: float
     n_components_: int
     n_samples_: int
+    rank_: int
     _found: tuple[Array, Array, Array]  # for partial_fit: mean, all eigenvalues and vectors of the scatter, in float64
 
     def __init__(
@@ -80,28 +128,58 @@ class PCA(TransformerMixin, Estimator):
         self.whiten = whiten
         self.backend = backend
 
-    @all_or_nothing
-    @np.errstate(over="ignore", invalid="ignore")  # _eigh tells what overflowed
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Find mean, components and variances of X (n_samples, n_features)."""
-        X = self._check_fit(X, small_integers=True)
-        xp, (n, d), dtype = get_xp(X), X.shape, _float(X)
-        self._check_parameters(min(n, d))
-        if n >= d:
-            mean, scatter = mean_and_scatter(X)
-            values, vectors = _eigh(scatter, n, X)
-        else:
-            mean = X.mean(axis=0, dtype=np.float64)
-            rows = X - mean  # float64: there are fewer rows than columns, so this is small
-            values, left = _eigh(_gram(rows.T), n, X)
-            # rows' left has orthogonal columns of length sqrt(value). QR scales them to one, and where the length is 0
-            # it puts some direction orthogonal to all the others.
-            vectors = xp.linalg.qr(rows.T @ left)[0]
-        return self._keep(n, mean, values, vectors, dtype)
+        return self._drain(self.steps(X), total=len(_STEPS))
 
-    @all_or_nothing
-    @np.errstate(over="ignore", invalid="ignore")
-    def partial_fit(self, X: Any, y: Any = None) -> Self:
+    def steps(self, X: ArrayLike) -> Iterator[PCAState]:
+        """Mean, scatter and components of X (n_samples, n_features), one state each; fitted with the last.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X is not finite numbers, ``n_components`` does not suit its shape, or variances overflow or vanish.
+
+        Examples
+        --------
+        >>> X = np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 1.0], [2.0, 1.0]])
+        >>> for state in PCA(1).steps(X):
+        ...     print(state)
+        mean
+        scatter: variance 1.66667
+        components: variance 0.333333 unexplained
+        """
+        fresh = self._fresh()
+        rows = fresh._check_fit(X, small_integers=True)
+        fresh._check_parameters(min(rows.shape))
+        return self._adopt(fresh, fresh._learn(rows))
+
+    def _learn(self, X: Array) -> Generator[PCAState]:
+        began, xp, (n, d) = time.perf_counter(), get_xp(X), X.shape
+
+        def state(iteration: int, objective: float) -> PCAState:
+            return PCAState(iteration, _STEPS[iteration], objective, time.perf_counter() - began)
+
+        with np.errstate(over="ignore", invalid="ignore"):  # _eigh reports it
+            if n >= d:
+                mean, scatter = mean_and_scatter(X)
+            else:
+                mean = X.mean(axis=0, dtype=np.float64)
+                rows = X - mean  # float64: there are fewer rows than columns, so this is small
+                scatter = rows @ rows.T
+            total = float(scatter.trace()) / max(n - 1, 1)
+        yield state(0, float("nan"))
+        yield state(1, total)
+        with np.errstate(over="ignore", invalid="ignore"):  # _eigh reports it
+            values, vectors = _eigh(scatter, n, X)
+        if n < d:
+            # rows' vectors has orthogonal columns of length sqrt(value). QR scales them to one, and where the length is
+            # 0 it puts some direction orthogonal to all the others.
+            vectors = xp.linalg.qr(rows.T @ vectors)[0]
+        left = self._keep(n, mean, values, vectors, _float(X))
+        yield state(2, left)
+
+    def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Take in the next rows X (n, n_features): afterwards this is the PCA of all rows so far, exactly.
 
         Nothing is approximated or forgotten: means m and scatters S of two sets of a and b rows merge into
@@ -110,19 +188,24 @@ class PCA(TransformerMixin, Estimator):
         faster than many small ones. As long as fewer rows than ``n_components`` were seen, there are as many components
         as rows. ``fit`` starts anew.
         """
+        fresh = self._fresh()
         first = "components_" not in vars(self)
-        X = self._check_fit(X) if first else self._check(X, dtype=self.components_.dtype)
-        xp, (n, d) = get_xp(X), X.shape
-        self._check_parameters(d)
-        mean, scatter = mean_and_scatter(X)
         if not first:
-            mean_before, values, vectors = self._found
-            before, n = self.n_samples_, n + self.n_samples_
-            shift = mean - mean_before  # derivation 7.3
-            scatter += (vectors * values) @ vectors.T + xp.outer(shift, shift) * (before * len(X) / n)
-            mean = mean_before + shift * (len(X) / n)
-        values, vectors = _eigh(scatter, n, X)
-        return self._keep(n, mean, values, vectors, X.dtype)
+            fresh._become(self)
+        rows = fresh._check_fit(X) if first else fresh._check(X, dtype=self.components_.dtype)
+        xp, (n, d) = get_xp(rows), rows.shape
+        fresh._check_parameters(d)
+        with np.errstate(over="ignore", invalid="ignore"):  # _eigh reports it
+            mean, scatter = mean_and_scatter(rows)
+            if not first:
+                mean_before, values, vectors = self._found
+                before, n = self.n_samples_, n + self.n_samples_
+                shift = mean - mean_before  # derivation 7.3
+                scatter = scatter + (vectors * values) @ vectors.T + xp.outer(shift, shift) * (before * len(rows) / n)
+                mean = mean_before + shift * (len(rows) / n)
+            values, vectors = _eigh(scatter, n, rows)
+        fresh._keep(n, mean, values, vectors, rows.dtype)
+        return self._become(fresh)
 
     def _check_parameters(self, largest: int) -> None:
         check_bool(self.whiten, "whiten")
@@ -130,8 +213,11 @@ class PCA(TransformerMixin, Estimator):
             limit = "the smaller of n_samples and n_features"
             check_integer(self.n_components, "n_components", minimum=1, maximum=largest, limit=limit)
 
-    def _keep(self, n: int, mean: Array, values: Array, vectors: Array, dtype: Any) -> Self:
-        """The fitted attributes, from the eigenvalues of the scatter of n rows, falling, and its eigenvectors."""
+    def _keep(self, n: int, mean: Array, values: Array, vectors: Array, dtype: Any) -> float:
+        """Set the fitted attributes from the eigenvalues of the scatter of n rows, falling, and its eigenvectors.
+
+        Returns the variance that the components leave unexplained.
+        """
         xp, d = get_xp(mean), len(mean)
         largest = min(n, d)
         variances = xp.maximum(values, 0)[:largest] / max(n - 1, 1)
@@ -144,10 +230,13 @@ class PCA(TransformerMixin, Estimator):
         self.explained_variance_ = variances[:k].astype(dtype)
         self.explained_variance_ratio_ = (variances[:k] / (total or 1.0)).astype(dtype)
         self.singular_values_ = xp.sqrt(variances[:k] * (n - 1)).astype(dtype)
-        self.noise_variance_ = float(variances[k:].sum()) / (d - k) if k < largest else 0.0
         # what rounding makes of a variance of 0: sums of products, whose errors add up like a random walk
         self._no_variance = max(n, d) ** 0.5 * float(np.finfo(dtype).eps) * float(variances[0])
-        return self
+        self.rank_ = int((variances > self._no_variance).sum())
+        left = float(variances[k:].sum())
+        self.noise_variance_ = left / (d - k) if k < d else 0.0
+        self._usable = True
+        return left
 
     def _choose(self, variances: Array, total: float, largest: int) -> int:
         """The number of components that ``n_components`` asks for."""
@@ -160,23 +249,21 @@ class PCA(TransformerMixin, Estimator):
             raise ValueError("n_components=1.0 is ambiguous: pass 1 for one component, None for all of the variance")
         return int((variances.cumsum() < fraction * total).sum()) + 1 if total > 0 else 1
 
-    def transform(self, X: Any) -> Array:
+    def transform(self, X: ArrayLike) -> Array:
         """Scores (n, k) of X (n, n_features): coordinates along the components."""
-        X = self._check(X, small_integers=True)
-        A = self.components_.T * self._scale()
-        return get_xp(X).concatenate(blocks.map(lambda x: (x - self.mean_) @ A, X))
+        rows = rows_of(self._check(X, small_integers=True))
+        return rows.collect(_project, self.mean_, self.components_.T * self._scale())
 
     @property
     def _n_features_out(self) -> int:
         return self.n_components_
 
-    def inverse_transform(self, Z: Any) -> Array:
+    def inverse_transform(self, Z: ArrayLike) -> Array:
         """The points (n, n_features) with scores Z (n, k); ``inverse_transform(transform(X))`` projects X."""
         self._check_is_fitted()
-        Z = self._check(Z, name="Z", n_features=self.n_components_)
-        xp = get_xp(Z)
-        scale = xp.sqrt(self.explained_variance_) if self.whiten else 1.0
-        return (Z * scale) @ self.components_ + self.mean_
+        scores = self._check(Z, name="Z", n_features=self.n_components_)
+        scale = get_xp(scores).sqrt(self.explained_variance_) if self.whiten else 1.0
+        return (scores * scale) @ self.components_ + self.mean_
 
     def _scale(self) -> Array | float:
         """(k,): what whitening multiplies each score with; 0 for a direction without variance."""
@@ -186,7 +273,7 @@ class PCA(TransformerMixin, Estimator):
         there = variance > self._no_variance
         return there / xp.sqrt(xp.where(there, variance, 1))
 
-    def score_samples(self, X: Any) -> Array:
+    def score_samples(self, X: ArrayLike) -> Array:
         """Log-likelihood in nats (n,) of each row under probabilistic PCA, in float64.
 
         Raises
@@ -194,8 +281,8 @@ class PCA(TransformerMixin, Estimator):
         ValueError
             If the fitted covariance is singular: the likelihood has no finite value then.
         """
-        X = self._check(X, small_integers=True)
-        xp, d, k = get_xp(X), self.n_features_in_, self.n_components_
+        rows = self._check(X, small_integers=True)
+        xp, d, k = get_xp(rows), self.n_features_in_, self.n_components_
         variance = self.explained_variance_.astype(np.float64)
         smallest = float(variance[-1]) if k == d else self.noise_variance_
         if smallest <= self._no_variance:
@@ -205,45 +292,57 @@ class PCA(TransformerMixin, Estimator):
             )
         A, mean, noise = self.components_.astype(np.float64), self.mean_.astype(np.float64), self.noise_variance_
 
-        def distance(x: Array) -> Array:
-            x = x - mean
-            scores = x @ A.T
-            d2 = (scores**2 / variance).sum(axis=1)
-            return d2 if k == d else d2 + ((x - scores @ A) ** 2).sum(axis=1) / noise
-
         log_det = xp.log(variance).sum() + ((d - k) * np.log(noise) if k < d else 0.0)
-        return -0.5 * (d * np.log(2 * np.pi) + log_det + xp.concatenate(blocks.map(distance, X)))
+        distance = rows_of(rows).collect(_distance, mean, A, variance, noise)
+        return -0.5 * (d * np.log(2 * np.pi) + log_det + distance)
 
-    def score(self, X: Any, y: Any = None) -> float:
-        """The mean of ``score_samples(X)``: nats a sample, higher is better."""
+    def score(self, X: ArrayLike, y: Any = None) -> float:
+        """The mean of ``score_samples(X)``: nats per sample, higher is better."""
         return float(self.score_samples(X).mean())
 
 
 def mean_and_scatter(X: Array) -> tuple[Array, Array]:
-    """The mean (d,) of the rows of X (n, d), and the sum of (x - mean)'(x - mean) over them (d, d), in float64."""
-    xp = get_xp(X)
-    rows = _ROWS if xp is np else blocks.rows_per_block(X)
-    mean = blocks.sum(lambda x: x.sum(axis=0, dtype=np.float64), X, size=rows) / len(X)
-    near = mean.astype(_float(X))
-    offset = mean - near  # what rounding the mean leaves in every row
-    scratch = blocks.Scratch(lambda: xp.empty((min(rows, len(X)), X.shape[1]), dtype=near.dtype))
+    """The mean m (d,) of the rows of X (n, d), and the sum of (x - m)'(x - m) over them (d, d), in float64.
 
-    def block(x: Array) -> Array:
-        with scratch.borrow() as centered:
-            return _gram(xp.subtract(x, near, out=centered[: len(x)]))
+    One pass over X, about a point c near the mean, that of the first block: with the sum s of x - c, m = c + s/n, and
+    the scatter about c is too large by s's/n. In no direction is c farther away than the standard deviation times the
+    root of the number of blocks (by Cauchy and Schwarz), so little is lost even to float32.
+    """
+    xp, n = get_xp(X), len(X)
+    size = _ROWS if xp is np else rows_per_block(X)
+    near = X[:size].mean(axis=0, dtype=np.float64).astype(_float(X))
+    total, scatter = rows_of(X, size=size).sum(_moments, near)
+    return near + total / n, scatter - xp.outer(total, total) / n
 
-    scatter = blocks.sum(block, X, size=rows)
-    return mean, scatter - len(X) * xp.outer(offset, offset)
+
+def _moments(x: Array, kept: None, near: Array) -> tuple[tuple[Array, Array], None]:
+    """The sum of x - near (d,), and of their outer products (d, d), over a block of rows."""
+    return moments(x, near), None
+
+
+@twin(host=host.moments)
+def moments(x: Array, near: Array) -> tuple[Array, Array]:
+    """The sum of c = x - near over rows x, and c'c, multiplied in the precision of ``near``, summed in float64."""
+    c = x - near
+    return c.sum(axis=0, dtype=np.float64), (c.T @ c).astype(np.float64)
+
+
+def _project(x: Array, kept: None, mean: Array, A: Array) -> tuple[Array, None]:
+    """The scores of a block of rows: z = (x - mean) A."""
+    return (x - mean) @ A, None
+
+
+def _distance(x: Array, kept: None, mean: Array, A: Array, variance: Array, noise: float) -> tuple[Array, None]:
+    """Squared Mahalanobis distances to the mean: along the k components, and the rest in units of the noise."""
+    x = x - mean
+    scores = x @ A.T
+    along = (scores**2 / variance).sum(axis=1)
+    return (along if len(A) == A.shape[1] else along + ((x - scores @ A) ** 2).sum(axis=1) / noise), None
 
 
 def _float(X: Array) -> Any:
     """The dtype that X is computed in: its own, or float32 for small integers."""
     return X.dtype if X.dtype.kind == "f" else np.dtype(np.float32)
-
-
-def _gram(A: Array) -> Array:
-    """A'A, multiplied in A's precision, in float64 from then on."""
-    return (A.T @ A).astype(np.float64)
 
 
 def _eigh(S: Array, n: int, X: Array) -> tuple[Array, Array]:

@@ -12,23 +12,44 @@ for, so nothing here holds n^2 numbers.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from scratchnet import blocks
-from scratchnet.backend import Array, Module, get_xp, runs_kernels, to_numpy
+from scratchnet.backend import Array, Module, get_xp, to_numpy
 from scratchnet.distances import DistancesTo
-from scratchnet.kernels.cuda import perplexity as perplexity_kernel
+from scratchnet.kernels import twin
+from scratchnet.kernels.cuda import perplexity as cuda
+from scratchnet.rows import n_threads, rows_from
 from scratchnet.validation import check_array, check_choice, check_number
+
+__all__ = [
+    "METRICS",
+    "Affinities",
+    "AffinityReport",
+    "Pairs",
+    "SearchLimits",
+    "affinities",
+    "affinities_to",
+    "affinity_report",
+    "calibrate",
+    "search_memory",
+    "set_self",
+]
 
 METRICS = ("euclidean", "cosine", "precomputed")
 _BLOCK = 256  # rows of distances at a time
 _SAME = 2.0**-46  # relative squared distance up to which two points count as one: 64 times the rounding of float64
 _FAR = 5  # median distances to a nearest neighbour, from which on a point is called an outlier
-_TOLERANCE = 1e-6  # of an entropy, in nats
-_MAX_ITER = 200  # never met: a bisection needs 60
-_LARGEST = np.log(0.2 / _SAME)  # log of the largest beta, per mean squared distance: beyond it rounding decides
+
+
+class SearchLimits(NamedTuple):
+    """When the search for a bandwidth ends."""
+
+    tolerance: float = 1e-6  # of an entropy, in nats
+    largest: float = float(np.log(0.2 / _SAME))  # log of beta per mean squared distance: beyond it rounding decides
+    steps: int = 200  # never reached: a bisection needs 60
 
 
 @dataclass(frozen=True)
@@ -71,16 +92,63 @@ class AffinityReport:
 
 
 @dataclass(frozen=True)
+class Pairs:
+    """Some points (rows) paired with some points (columns): views of all that their affinities are computed from.
+
+    Attributes
+    ----------
+    rows, columns : slice
+        Which of the ``n`` points they are.
+    here, there
+        The prepared rows, and the distances to the columns.
+    of_rows, of_columns : of three arrays
+        beta, nearest and log_z of each; see :class:`Affinities`.
+    """
+
+    rows: slice
+    columns: slice
+    here: Array
+    there: DistancesTo
+    of_rows: tuple[Array, Array, Array]
+    of_columns: tuple[Array, Array, Array]
+    n: int
+    dtype: Any
+
+    def conditional(self) -> Array:
+        """p_j|i for i in ``rows``, j in ``columns``, in ``dtype``."""
+        return _gaussian(self._distances(), *self.of_rows, self.dtype)
+
+    def joint(self) -> Array:
+        """p_ij = (p_j|i + p_i|j) / 2n for i in ``rows``, j in ``columns``, in ``dtype``."""
+        d = self._distances()
+        p_j_i, p_i_j = _gaussian(d, *self.of_rows, self.dtype), _gaussian(d.T, *self.of_columns, self.dtype).T
+        return (p_j_i + p_i_j) / (2 * self.n)
+
+    def _distances(self) -> Array:
+        d = self.there.between(self.here)
+        set_self(d, self.rows.start, self.columns.start, np.inf)  # a point is not its own neighbour
+        return d
+
+
+@dataclass(frozen=True)
 class Affinities:
     """The affinities of n points: what is needed to compute any block of them. All arrays are (n,) float64.
 
     Attributes
     ----------
-    dtype : of the blocks
-    beta : 1 / (2 sigma_i^2)
-    nearest : squared distance to the nearest neighbour
-    log_z : log sum_j exp(-beta_i (d_ij^2 - nearest_i))
-    entropy : of p_.|i in nats; the logarithm of the perplexity, unless too many neighbours are equally near
+    distances : DistancesTo
+        To the points.
+    dtype : dtype
+        Of the blocks.
+    perplexity : float
+    beta
+        1 / (2 sigma_i^2).
+    nearest
+        Squared distance to the nearest neighbour.
+    log_z
+        log sum_j exp(-beta_i (d_ij^2 - nearest_i)).
+    entropy
+        Of p_.|i in nats; the logarithm of the perplexity, unless too many neighbours are equally near.
     """
 
     distances: DistancesTo
@@ -94,16 +162,23 @@ class Affinities:
     def __len__(self) -> int:
         return len(self.beta)
 
+    def pairs(self, rows: slice, columns: slice) -> Pairs:
+        """The pairs of these points, with what their affinities need; nothing is computed or copied."""
+        here, there = self.distances.points[rows], self.distances
+        if self.distances.metric == "precomputed":
+            here = here[:, columns]
+        if columns != slice(0, len(self)):
+            there = there.part(columns)
+        of_rows, of_columns = ((self.beta[i], self.nearest[i], self.log_z[i]) for i in (rows, columns))
+        return Pairs(rows, columns, here, there, of_rows, of_columns, len(self), self.dtype)
+
     def conditional(self, rows: slice, columns: slice) -> Array:
         """p_j|i for i in ``rows``, j in ``columns``, in ``dtype``."""
-        return self._gaussian(self._distances(rows, columns), rows)
+        return self.pairs(rows, columns).conditional()
 
     def joint(self, rows: slice, columns: slice) -> Array:
         """p_ij = (p_j|i + p_i|j) / 2n for i in ``rows``, j in ``columns``, in ``dtype``."""
-        d = self._distances(rows, columns)
-        p = self._gaussian(d, rows) + self._gaussian(d.T, columns).T
-        p /= 2 * len(self)
-        return p
+        return self.pairs(rows, columns).joint()
 
     def report(self) -> AffinityReport:
         """What is odd about the data, known before any embedding."""
@@ -121,17 +196,28 @@ class Affinities:
             outliers=np.flatnonzero(apart > _FAR * typical),
         )
 
-    def _distances(self, rows: slice, columns: slice) -> Array:
-        d = self.distances.between(self.distances.points[rows], columns)
-        set_self(d, rows.start, columns.start, np.inf)  # nobody picks himself
-        return d
 
-    def _gaussian(self, d: Array, rows: slice) -> Array:
-        return _gaussian(d, self.beta[rows], self.nearest[rows], self.log_z[rows], self.dtype)
+def affinity_report(X: ArrayLike, perplexity: float = 30.0, metric: str = "euclidean") -> AffinityReport:
+    """What is odd about the data X (n, n_features), before any embedding.
 
+    Parameters
+    ----------
+    X, perplexity, metric
+        As in :class:`~scratchnet.manifold.TSNE`.
 
-def affinity_report(X: Any, perplexity: float = 30.0, metric: str = "euclidean") -> AffinityReport:
-    """What is odd about the data X, before any embedding: ``print(affinity_report(X))``. Arguments as in ``TSNE``."""
+    Raises
+    ------
+    ValueError
+        As :func:`affinities` does.
+
+    Examples
+    --------
+    >>> X = np.random.default_rng(0).standard_normal((50, 3))
+    >>> X[7], X[20] = 100, X[21]
+    >>> report = affinity_report(X, perplexity=10)
+    >>> report.outliers, report.duplicates
+    (array([7]), array([20, 21]))
+    """
     check_choice(metric, "metric", METRICS)
     return affinities(check_array(X, min_samples=2), check_number(perplexity, "perplexity"), metric).report()
 
@@ -144,12 +230,14 @@ def affinities(X: Array, perplexity: float, metric: str = "euclidean") -> Affini
     X : (n, n_features), or (n, n) distances where ``metric`` is "precomputed"
         The affinities are computed in its dtype; their sums, and distances, in float64.
     perplexity : float
+        exp(entropy) of each p_.|i, the effective number of neighbours, in [1, n - 1].
     metric : {"euclidean", "cosine", "precomputed"}
 
     Raises
     ------
     ValueError
-        If the perplexity is above n - 1, the number of neighbours; if X holds no distances, or its squares overflow.
+        If the perplexity is above n - 1, the number of neighbours; if X does not hold distances, or its squares
+        overflow.
     """
     n, xp = len(X), get_xp(X)
     if not 1 <= perplexity <= n - 1:
@@ -158,34 +246,39 @@ def affinities(X: Array, perplexity: float, metric: str = "euclidean") -> Affini
             f"neighbours, and each of the n_samples={n} samples has {n - 1}"
         )
     distances = DistancesTo(X, metric, same=_SAME)
-
-    def search(points: Array, rows: Array) -> tuple[Array, ...]:
-        d, start = distances.between(points, slice(0, n)), int(rows[0])
-        set_self(d, start, 0, np.inf)
-        nearest = d.min(axis=1)
-        set_self(d, start, 0, nearest)
-        return nearest, *calibrate(d, perplexity, n - 1, X.dtype)
-
-    found = blocks.map(search, distances.points, xp.arange(n), size=_BLOCK)
-    nearest, beta, log_z, entropy = (xp.concatenate(part) for part in zip(*found, strict=True))
+    rows = rows_from([(distances.points[i : i + _BLOCK], i) for i in range(0, n, _BLOCK)], xp)
+    nearest, beta, log_z, entropy = rows.collect(_search, distances, perplexity, X.dtype)
     return Affinities(distances, X.dtype, perplexity, beta, nearest, log_z, entropy)
+
+
+def _search(
+    block: tuple[Array, int], kept: None, distances: DistancesTo, perplexity: float, dtype: Any
+) -> tuple[tuple[Array, ...], None]:
+    """(nearest, beta, log_z, entropy) of a block of points, the first of which is point ``start``."""
+    (points, start), n = block, len(distances)
+    d = distances.between(points)
+    set_self(d, start, 0, np.inf)
+    nearest = d.min(axis=1)
+    set_self(d, start, 0, nearest)
+    return (nearest, *calibrate(d, perplexity, n - 1, dtype, SearchLimits())), None
 
 
 def search_memory(n: int, xp: Module) -> int:
     """Bytes that the search for n betas holds at once, beside the points."""
-    return 32 * min(_BLOCK * blocks.n_threads(), n) * n if xp is np else 32 * _BLOCK * n
+    return 32 * min(_BLOCK * n_threads(), n) * n if xp is np else 32 * _BLOCK * n
 
 
 def affinities_to(old: Affinities, X_new: Array, perplexity: float) -> Array:
     """(m, n): p_j|i of new points i over the ``old`` points j, in the dtype of the old."""
-    d = old.distances.between(old.distances.prepare(X_new), slice(0, len(old)))
+    d = old.distances.between(old.distances.prepare(X_new))
     nearest = d.min(axis=1)
-    beta, log_z, _ = calibrate(d, perplexity, len(old), old.dtype)
+    beta, log_z, _ = calibrate(d, perplexity, len(old), old.dtype, SearchLimits())
     return _gaussian(d, beta, nearest, log_z, old.dtype)
 
 
-def calibrate(d: Array, perplexity: float, others: int, dtype: Any) -> tuple[Array, Array, Array]:
-    """(beta, log_z, entropy), each (r,), such that every row's entropy is log(perplexity).
+@twin(cuda=cuda.search)  # all steps of a row in one launch
+def calibrate(d: Array, perplexity: float, others: int, dtype: Any, limits: SearchLimits) -> tuple[Array, Array, Array]:
+    """(beta, log_z, entropy), each (r,), such that every row's entropy is log(perplexity).  (8.1)
 
     Newton's method on s = log(beta): H = log Z + beta E[d], dH/ds = -beta^2 Var[d], kept inside a bracket. H falls with
     s, so each step tightens one side. Where the nearest neighbours tie, the entropy cannot fall below the logarithm of
@@ -199,12 +292,7 @@ def calibrate(d: Array, perplexity: float, others: int, dtype: Any) -> tuple[Arr
     dtype : dtype
         Of the exponentials; they are summed in float64.
     """
-    target = float(np.log(perplexity))
-    start = 2 / 3 * float(np.log(others / perplexity))  # as for points that fill three dimensions
-    if runs_kernels(d):
-        limits = {"tolerance": _TOLERANCE, "largest": _LARGEST, "steps": _MAX_ITER}
-        return perplexity_kernel.search(d, dtype, others, target=target, start=start, **limits)
-    xp = get_xp(d)
+    xp, target = get_xp(d), float(np.log(perplexity))
     itself = d.shape[1] - others
     nearest = d.min(axis=1, keepdims=True)
     scale = (d.sum(axis=1, keepdims=True) - itself * nearest) / others  # the mean squared distance
@@ -213,16 +301,14 @@ def calibrate(d: Array, perplexity: float, others: int, dtype: Any) -> tuple[Arr
 
     found = xp.empty((3, len(d)))  # beta, log z, entropy
     rows = xp.arange(len(d))  # those still searching
-    s = xp.full(len(d), start)
+    s = xp.full(len(d), 2 / 3 * float(np.log(others / perplexity)))  # as for points that fill three dimensions
     low, high = xp.full(len(d), -1e3), xp.full(len(d), 1e3)
-    for _ in range(_MAX_ITER):
+    for _ in range(limits.steps):
         beta = xp.exp(s)
-        e = xp.exp(t * -beta[:, None].astype(dtype))
+        e = xp.exp(-beta[:, None].astype(dtype) * t)
         z = e.sum(axis=1, dtype=np.float64) - itself
-        e *= t
-        mean = e.sum(axis=1, dtype=np.float64) / z
-        e *= t
-        variance = e.sum(axis=1, dtype=np.float64) / z - mean**2
+        mean = (e * t).sum(axis=1, dtype=np.float64) / z
+        variance = (e * t * t).sum(axis=1, dtype=np.float64) / z - mean**2
         entropy = xp.log(z) + beta * mean
         found[:, rows] = xp.stack([beta, xp.log(z), entropy])
         error = entropy - target
@@ -230,22 +316,19 @@ def calibrate(d: Array, perplexity: float, others: int, dtype: Any) -> tuple[Arr
         newton = error / xp.maximum(beta**2 * variance, 1e-300)
         step = s + xp.clip(newton, -3, 3)
         step = xp.where((step > low) & (step < high), step, (low + high) / 2)
-        searching = (xp.abs(error) >= _TOLERANCE) & ((error < 0) | (s < _LARGEST))
+        searching = (xp.abs(error) >= limits.tolerance) & ((error < 0) | (s < limits.largest))
         if not bool(searching.any()):
             break
-        s = xp.minimum(step, _LARGEST)
+        s = xp.minimum(step, limits.largest)
         rows, s, low, high, t = (a[searching] for a in (rows, s, low, high, t))
     beta, log_z, entropy = found
     return beta / scale[:, 0], log_z, entropy
 
 
 def _gaussian(d: Array, beta: Array, nearest: Array, log_z: Array, dtype: Any) -> Array:
-    """exp(-beta_i (d_ij - nearest_i)) / Z_i; the exponent in float64."""
-    exponent = nearest[:, None] - d
-    exponent *= beta[:, None]
-    exponent -= log_z[:, None]
-    p = exponent.astype(dtype)
-    return get_xp(d).exp(p, out=p)
+    """p_j|i = exp(-beta_i (d_ij - nearest_i)) / Z_i; the exponent in float64."""
+    exponent = beta[:, None] * (nearest[:, None] - d) - log_z[:, None]
+    return get_xp(d).exp(exponent.astype(dtype))
 
 
 def set_self(block: Array, first_row: int, first_column: int, value: Array | float) -> None:

@@ -6,43 +6,33 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar, Self
 
-import numpy as np
+from numpy.typing import ArrayLike
 
-from scratchnet import blocks
-from scratchnet.backend import Array, RandomState, Rng, asarray, get_xp, runs_kernels
-from scratchnet.base import Estimator, TransformerMixin, all_or_nothing, progress
+from scratchnet.backend import Array, RandomState, Rng, asarray, get_xp
+from scratchnet.base import Estimator, TransformerMixin
 from scratchnet.decomposition import PCA
 from scratchnet.distances import squared_differences
-from scratchnet.kernels.cuda.tsne import DIMENSIONS
 from scratchnet.manifold.affinities import METRICS, Affinities, affinities, affinities_to, search_memory
-from scratchnet.manifold.packed import PackedObjective
-from scratchnet.manifold.rows import RowObjective
-from scratchnet.manifold.sne import (
-    DenseObjective,
-    EmbeddingState,
-    FrozenObjective,
-    Kernel,
-    Objective,
-    Student,
-    descend,
-    springs,
-)
-from scratchnet.manifold.tiles import TILE, TiledObjective
-from scratchnet.memory import check_memory, fits
+from scratchnet.manifold.descent import EmbeddingState, Schedule, descend
+from scratchnet.manifold.objectives import FrozenObjective, Objective
+from scratchnet.manifold.sne import Similarity
+from scratchnet.memory import check_memory
+from scratchnet.rows import rows_of
 from scratchnet.validation import check_array, check_choice, check_integer, check_number
+
+__all__ = ["NeighbourEmbedding"]
 
 _PLACED = 256  # new points at a time
 _LONG = 300  # iterations, after which a descent should have led downhill
-_DENSE = 8  # matrices of n^2 numbers that the dense formulas hold at once, P among them
 
 
 @dataclass(repr=False, eq=False)
 class NeighbourEmbedding(TransformerMixin, Estimator, ABC):
-    """What the three methods share; a subclass says which kernel, and what sums to one.
+    """What the three methods share; each makes its own objective.
 
     Parameters
     ----------
@@ -117,8 +107,6 @@ class NeighbourEmbedding(TransformerMixin, Estimator, ABC):
     _state: EmbeddingState | None = field(init=False)  # of a descent that is going on
     _kl: float = field(init=False)
 
-    _by_row: ClassVar[bool] = False
-    _has_kernels: ClassVar[bool] = False  # those of :mod:`scratchnet.kernels.cuda.tsne`
     _rate: ClassVar[str]  # what "auto" is, in words
 
     @property
@@ -133,48 +121,99 @@ class NeighbourEmbedding(TransformerMixin, Estimator, ABC):
             now |= {"_state": None, "_kl": kl, "kl_history_": {**self.kl_history_, self.n_iter_: kl}}
         return now
 
+    # -- what a method says of itself ---------------------------------------------------------------------------------
+
     @abstractmethod
-    def _kernel(self) -> Kernel:
-        """The kernel of the embedding."""
+    def _similarity(self) -> Similarity:
+        """The similarity of two points in the embedding."""
+
+    @abstractmethod
+    def _objective(self, found: Affinities) -> Objective:
+        """The cost of an embedding of points with these affinities."""
+
+    @abstractmethod
+    def _memory(self, n: int, X: Array, search: float) -> float:
+        """Bytes, beside the points, for n points like those of X; the perplexity search takes ``search``."""
+
+    @abstractmethod
+    def _springs(self, Y: Array) -> tuple[Array, Array]:
+        """P f and Q f of all pairs at Y, each (n, n)."""
 
     @abstractmethod
     def _automatic_rate(self, n: int) -> float:
         """The learning rate that "auto" stands for."""
 
+    def _schedule(self, n: int) -> Schedule:
+        """How to descend with n points; checks the parameters it is made of."""
+        automatic = isinstance(self.learning_rate, str) and self.learning_rate == "auto"
+        exaggeration = check_number(self.early_exaggeration, "early_exaggeration", minimum=1.0)
+        return Schedule(
+            learning_rate=self._automatic_rate(n)
+            if automatic
+            else check_number(self.learning_rate, "learning_rate", minimum=0.0, open_minimum=True),
+            max_iter=check_integer(self.max_iter, "max_iter", minimum=0),
+            exaggeration=exaggeration,
+            min_grad_norm=check_number(self.min_grad_norm, "min_grad_norm", minimum=0.0),
+            look_every=check_integer(self.kl_every, "kl_every"),
+        )
+
     # -- fit ----------------------------------------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Embed X (n_samples, n_features), or (n, n) distances with metric="precomputed"."""
-        total = check_integer(self.max_iter, "max_iter", minimum=0) + 1
-        deque(progress(self.steps(X), total=total, description=type(self).__name__, verbose=self.verbose), maxlen=0)
-        return self
+        states = self.steps(X)
+        return self._drain(states, total=int(self.max_iter) + 1)
 
-    def fit_transform(self, X: Any, y: Any = None) -> Array:
+    def fit_transform(self, X: ArrayLike, y: Any = None) -> Array:
         """``fit(X).embedding_``. (``transform`` places points among those of ``fit``, which is something else.)"""
         return self.fit(X).embedding_
 
-    def steps(self, X: Any) -> Iterator[EmbeddingState]:
+    def steps(self, X: ArrayLike) -> Iterator[EmbeddingState]:
         """The descent, state by state, from the start to ``max_iter``.
 
         At every state the fitted attributes are those of that state: the loop may be left at any time.
 
         Examples
         --------
+        >>> import numpy as np
+        >>> from scratchnet.manifold import TSNE
         >>> X = np.random.default_rng(0).standard_normal((40, 5))
-        >>> history = [state.kl for state in TSNE(perplexity=9).steps(X) if state.iteration % 50 == 0]
+        >>> states = TSNE(perplexity=9, max_iter=100, learning_rate=10).steps(X)
+        >>> history = [state.kl for state in states if state.iteration % 50 == 0]
+        >>> len(history), history[-1] < history[0]
+        (3, True)
         """
-        kl_every, descent, history = self.kl_every, self._prepare(X), dict[int, float]()
-        self._state = None
+        fresh = self._fresh()
+        k = check_integer(fresh.n_components, "n_components")
+        perplexity = check_number(fresh.perplexity, "perplexity")
+        check_choice(fresh.metric, "metric", METRICS)
+        fresh._similarity()  # checks its parameters
+        points = fresh._check_fit(X, min_samples=2)
+        schedule, rng = fresh._schedule(len(points)), Rng(fresh.random_state, get_xp(points))
+        fresh._check_memory(points)
+        start = fresh._start(points, k, rng)
+        fresh.affinities_ = affinities(points, perplexity, fresh.metric)
+        fresh.beta_ = fresh.affinities_.beta.astype(points.dtype)
+        fresh.learning_rate_ = schedule.learning_rate
+        if fresh.verbose:
+            scale = f" = {self._rate}" if isinstance(fresh.learning_rate, str) else ""
+            print(f"{fresh.affinities_.report()}\nlearning rate {fresh.learning_rate_:g}{scale}")
+        objective = fresh._objective(fresh.affinities_)
+        return self._adopt(fresh, fresh._descend(descend(objective, start, schedule, rng.host)))
+
+    def _descend(self, states: Iterator[EmbeddingState]) -> Generator[EmbeddingState]:
+        """``states``, with fitted attributes as of each; at the end, or when the loop is left, P is dropped."""
+        self._state, self.kl_history_ = None, {}
         try:
-            for state in descent:
-                self.embedding_, self.n_iter_, self.kl_history_ = state.embedding, state.iteration, history
-                self._state = state
-                if state.iteration % kl_every == 0:
-                    history[state.iteration] = state.kl
+            for state in states:
+                self.embedding_, self.n_iter_, self._state = state.embedding, state.iteration, state
+                self._usable = True
+                if state.iteration % self.kl_every == 0:
+                    self.kl_history_[state.iteration] = state.kl
                 yield state
         finally:
             if self._state is not None:
-                history[self.n_iter_] = self._kl = self._state.kl
+                self.kl_history_[self.n_iter_] = self._kl = self._state.kl
                 self._state = None  # and with it P
         self._check_result()
 
@@ -189,88 +228,19 @@ class NeighbourEmbedding(TransformerMixin, Estimator, ABC):
                 stacklevel=2,
             )
 
-    @all_or_nothing
-    def _prepare(self, X: Any) -> Iterator[EmbeddingState]:
-        """The descent that ``steps`` runs, after everything is checked and the affinities are known."""
-        k = check_integer(self.n_components, "n_components")
-        exaggeration = check_number(self.early_exaggeration, "early_exaggeration", minimum=1.0)
-        max_iter = check_integer(self.max_iter, "max_iter", minimum=0)
-        perplexity = check_number(self.perplexity, "perplexity")
-        check_integer(self.kl_every, "kl_every")
-        min_grad_norm = check_number(self.min_grad_norm, "min_grad_norm", minimum=0.0)
-        check_choice(self.metric, "metric", METRICS)
-        kernel, jitter = self._kernel(), check_number(getattr(self, "jitter", 0.0), "jitter", minimum=0.0)
-        X = self._check_fit(X, min_samples=2)
-        n, dtype, rng = len(X), X.dtype, Rng(self.random_state, get_xp(X))
-        self._check_memory(X)
-
-        if self.learning_rate == "auto":
-            self.learning_rate_ = self._automatic_rate(n)
-        else:
-            self.learning_rate_ = check_number(self.learning_rate, "learning_rate", minimum=0.0, open_minimum=True)
-        Y = self._start(X, k, rng)
-        self.affinities_ = affinities(X, perplexity, self.metric)
-        self.beta_ = self.affinities_.beta.astype(dtype)
-        if self.verbose:
-            scale = f" = {self._rate}" if self.learning_rate == "auto" else ""
-            print(f"{self.affinities_.report()}\nlearning rate {self.learning_rate_:g}{scale}")
-        return descend(
-            self._objective(kernel),
-            Y,
-            learning_rate=self.learning_rate_,
-            max_iter=max_iter,
-            exaggeration=exaggeration,
-            min_grad_norm=min_grad_norm,
-            jitter=jitter,
-            rng=rng.host,
-            look_every=self.kl_every,
-        )
-
-    def _objective(self, kernel: Kernel) -> Objective:
-        found, n = self.affinities_, len(self.affinities_)
-        if self._by_row:
-            return RowObjective(found.conditional, n, kernel, get_xp(found.beta))
-        if self._is_packed(found.beta):
-            assert isinstance(kernel, Student)
-            return self._packed_objective(kernel, found)
-        if get_xp(found.beta) is np:
-            return TiledObjective(found.joint, n, getattr(kernel, "dof", None), found.dtype)
-        return DenseObjective(found.joint(slice(0, n), slice(0, n)), kernel)
-
-    def _packed_objective(self, kernel: Student, found: Affinities) -> PackedObjective:
-        xp, n = get_xp(found.beta), len(found)
-        needed = PackedObjective.memory(n, self.n_components, found.dtype.itemsize)
-        if not (keep := fits(needed, xp)):
-            warnings.warn(
-                f"the affinities of n_samples={n} take {needed / 2**30:.1f} GiB, more than the device has left: they "
-                "are computed anew in every iteration, which takes many times as long. Fewer columns help (PCA(50) "
-                "first), and fewer rows" + (", and float32" if found.dtype.itemsize > 4 else ""),
-                stacklevel=2,
-            )
-        return PackedObjective(found.joint, n, kernel.dof, found.dtype, xp, keep)
-
-    def _is_packed(self, X: Array) -> bool:
-        """Whether the kernels of t-SNE take over: on a GPU, in few dimensions."""
-        return self._has_kernels and runs_kernels(X) and self.n_components in DIMENSIONS
-
     def _check_memory(self, X: Array) -> None:
-        xp, itemsize = get_xp(X), X.dtype.itemsize
+        xp = get_xp(X)
 
         def needed(n: int) -> float:
-            """Bytes: the points in float64, P, and what the search or (by row) an iteration holds beside it."""
-            points = 8 * n * (n if self.metric == "precomputed" else X.shape[1])
-            search = search_memory(n, xp)
-            if self._is_packed(X):
-                return points + max(PackedObjective.memory(n, self.n_components, itemsize, keep=False), search)
-            if self._by_row:
-                return points + n**2 * itemsize + search
-            matrices = (1 + TILE / n) / 2 if xp is np else _DENSE
-            return points + max(matrices * n**2 * itemsize, search)
+            """Bytes: the points in float64, and what the method and the search need beside them."""
+            return 8 * n * (n if self.metric == "precomputed" else X.shape[1]) + self._memory(
+                n, X, search_memory(n, xp)
+            )
 
         check_memory(needed, len(X), xp, f"exact {type(self).__name__}")
 
     def _start(self, X: Array, k: int, rng: Rng) -> Array:
-        """The first embedding (n, k), in X's dtype and our own: principal components or noise with deviation 1e-4."""
+        """The first embedding (n, k), a new array in X's dtype: principal components or noise with deviation 1e-4."""
         xp, n = get_xp(X), len(X)
         if not isinstance(self.init, str):
             Y = check_array(self.init, name="init", xp=xp, dtype=X.dtype)
@@ -284,7 +254,7 @@ class NeighbourEmbedding(TransformerMixin, Estimator, ABC):
         if self.metric == "precomputed":
             raise ValueError('init="pca" needs features, but metric="precomputed" gives distances: use init="random"')
         pca = PCA(min(k, *X.shape), backend=self.backend).fit(X)
-        there = int((pca.explained_variance_ > pca._no_variance).sum())
+        there = min(pca.rank_, pca.n_components_)
         if there == 0:  # constant data: all at one place, which is where equal points belong
             return xp.zeros_like(Y)
         scores = pca.transform(X)[:, :there]
@@ -292,32 +262,38 @@ class NeighbourEmbedding(TransformerMixin, Estimator, ABC):
         return Y
 
     def pair_forces(self) -> tuple[Array, Array, Array]:
-        """Of all pairs at ``embedding_``: distance, attraction and repulsion, three of (n, n). (To see crowding.)"""
-        everyone, Y = slice(0, len(self.embedding_)), self.embedding_
-        P = (self.affinities_.conditional if self._by_row else self.affinities_.joint)(everyone, everyone)
+        """Distance, attraction and repulsion of all pairs at ``embedding_``, each (n, n): shows the crowding problem.
+
+        At distance r a pair is pulled together by 2 (p_ij f + p_ji f) r, pushed apart by 2 (q_ij f + q_ji f) r.  (8.5)
+        """
+        Y = self.embedding_
         distance = get_xp(Y).sqrt(squared_differences(Y, Y))
-        pull, push = springs(Y, P, self._kernel(), self._by_row)
+        pull, push = self._springs(Y)
         return distance, 2 * (pull + pull.T) * distance, 2 * (push + push.T) * distance
 
     # -- new points ---------------------------------------------------------------------------------------------------
 
-    def transform(self, X: Any) -> Array:
+    def transform(self, X: ArrayLike) -> Array:
         """Places (m, n_components) for new points X among the embedded ones, which stay where they are.
 
         Each new point starts at the mean of its neighbours' places, weighted by its affinities to them, and descends
         its own row's KL divergence. So a place does not depend on which other new points come along. With
         metric="precomputed" X holds distances (m, n) to the fitted points.
         """
-        X, old, kernel = self._check(X), self.embedding_, self._kernel()
+        points, old = self._check(X), self.embedding_
         perplexity = min(float(self.perplexity), len(old))
-
-        def place(X: Array) -> Array:
-            P = affinities_to(self.affinities_, X, perplexity)
-            states = descend(FrozenObjective(P, kernel, old), P @ old, learning_rate=0.1, max_iter=250)
-            return deque(states, maxlen=1)[0].embedding
-
-        return get_xp(X).concatenate(blocks.map(place, X, size=_PLACED))
+        return rows_of(points, size=_PLACED).collect(_place, self.affinities_, perplexity, self._similarity(), old)
 
     @property
     def _n_features_out(self) -> int:
         return self.embedding_.shape[1]
+
+
+def _place(
+    X: Array, kept: None, found: Affinities, perplexity: float, similarity: Similarity, old: Array
+) -> tuple[Array, None]:
+    """The places of a block of new points among the ``old``."""
+    P = affinities_to(found, X, perplexity)
+    schedule = Schedule(learning_rate=0.1, max_iter=250)
+    states = descend(FrozenObjective(P, similarity, old), P @ old, schedule)
+    return deque(states, maxlen=1)[0].embedding, None

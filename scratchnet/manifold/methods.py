@@ -1,13 +1,23 @@
-"""The estimators SNE, symmetric SNE and t-SNE: kernel and learning rate of each. The rest is in :mod:`.embedding`."""
+"""The estimators SNE, symmetric SNE, t-SNE: objective and learning rate of each; the rest is in :mod:`.embedding`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import warnings
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+from scratchnet.backend import Array, get_xp, runs_kernels
+from scratchnet.kernels.cuda.tsne import DIMENSIONS
+from scratchnet.manifold.affinities import Affinities
+from scratchnet.manifold.descent import Schedule
 from scratchnet.manifold.embedding import NeighbourEmbedding
-from scratchnet.manifold.sne import Gaussian, Kernel, Student
+from scratchnet.manifold.objectives import JointObjective, Objective, RowObjective
+from scratchnet.manifold.sne import GaussianSimilarity, StudentSimilarity, springs
+from scratchnet.manifold.tsne_on_gpu import PackedObjective
+from scratchnet.memory import fits
 from scratchnet.validation import check_number
+
+__all__ = ["SNE", "TSNE", "SymmetricSNE"]
 
 
 @dataclass(repr=False, eq=False)
@@ -25,11 +35,23 @@ class SNE(NeighbourEmbedding):
 
     jitter: float = field(default=0.0, kw_only=True)
 
-    _by_row: ClassVar[bool] = True
     _rate: ClassVar[str] = "1 / (4 early_exaggeration)"
 
-    def _kernel(self) -> Kernel:
-        return Gaussian()
+    def _similarity(self) -> GaussianSimilarity:
+        return GaussianSimilarity()
+
+    def _objective(self, found: Affinities) -> Objective:
+        return RowObjective(found, self._similarity())
+
+    def _memory(self, n: int, X: Array, search: float) -> float:
+        return RowObjective.memory(n, X.dtype.itemsize) + search  # an iteration holds as much as the search
+
+    def _springs(self, Y: Array) -> tuple[Array, Array]:
+        everyone = slice(0, len(Y))
+        return springs(Y, self.affinities_.conditional(everyone, everyone), self._similarity(), by_row=True)
+
+    def _schedule(self, n: int) -> Schedule:
+        return replace(super()._schedule(n), jitter=check_number(self.jitter, "jitter", minimum=0.0))
 
     def _automatic_rate(self, n: int) -> float:
         return 1 / (4 * self.early_exaggeration)
@@ -44,8 +66,18 @@ class SymmetricSNE(NeighbourEmbedding):
 
     _rate: ClassVar[str] = "n_samples / (4 early_exaggeration)"
 
-    def _kernel(self) -> Kernel:
-        return Gaussian()
+    def _similarity(self) -> GaussianSimilarity:
+        return GaussianSimilarity()
+
+    def _objective(self, found: Affinities) -> Objective:
+        return JointObjective(found, self._similarity())
+
+    def _memory(self, n: int, X: Array, search: float) -> float:
+        return max(JointObjective.memory(n, X.dtype.itemsize, get_xp(X)), search)
+
+    def _springs(self, Y: Array) -> tuple[Array, Array]:
+        everyone = slice(0, len(Y))
+        return springs(Y, self.affinities_.joint(everyone, everyone), self._similarity())
 
     def _automatic_rate(self, n: int) -> float:
         return n / (4 * self.early_exaggeration)
@@ -73,11 +105,37 @@ class TSNE(NeighbourEmbedding):
     early_exaggeration: float = field(default=12.0, kw_only=True)
     dof: float = field(default=1.0, kw_only=True)
 
-    _has_kernels: ClassVar[bool] = True
     _rate: ClassVar[str] = "max(n_samples / (4 early_exaggeration), 50)"
 
-    def _kernel(self) -> Kernel:
-        return Student(check_number(self.dof, "dof", minimum=0.0, open_minimum=True))
+    def _similarity(self) -> StudentSimilarity:
+        return StudentSimilarity(check_number(self.dof, "dof", minimum=0.0, open_minimum=True))
+
+    def _objective(self, found: Affinities) -> Objective:
+        if not self._is_packed(found.beta):
+            return JointObjective(found, self._similarity())
+        xp, n = get_xp(found.beta), len(found)
+        needed = PackedObjective.memory(n, self.n_components, found.dtype.itemsize)
+        if not (keep := fits(needed, xp)):
+            warnings.warn(
+                f"the affinities of n_samples={n} take {needed / 2**30:.1f} GiB, more than the device has left: they "
+                "are computed anew in every iteration, which takes many times as long. Fewer columns help (PCA(50) "
+                "first), and fewer rows" + (", and float32" if found.dtype.itemsize > 4 else ""),
+                stacklevel=3,
+            )
+        return PackedObjective(found.joint, n, self._similarity().dof, found.dtype, xp, keep)
+
+    def _is_packed(self, X: Array) -> bool:
+        """Whether the kernels of t-SNE take over: on a GPU, in few dimensions."""
+        return runs_kernels(X) and self.n_components in DIMENSIONS
+
+    def _memory(self, n: int, X: Array, search: float) -> float:
+        if self._is_packed(X):  # P need not be kept
+            return max(PackedObjective.memory(n, self.n_components, X.dtype.itemsize, keep=False), search)
+        return max(JointObjective.memory(n, X.dtype.itemsize, get_xp(X)), search)
+
+    def _springs(self, Y: Array) -> tuple[Array, Array]:
+        everyone = slice(0, len(Y))
+        return springs(Y, self.affinities_.joint(everyone, everyone), self._similarity())
 
     def _automatic_rate(self, n: int) -> float:
         return max(n / (4 * self.early_exaggeration), 50.0)

@@ -1,9 +1,32 @@
-"""Layers, losses, divergences and optimizers, each forward pass with its backward pass beside it.
+"""Layers, losses, divergences and optimizers, each backward pass beside its forward pass.
 
-The whole public surface; a network by hand is ``net = Sequential(Dense(4, 3), Tanh())``, ``params = net.build()``,
-``net.backward(mse_grad(net.forward(x), t))``, ``Adam(params).step()``.
+Examples
+--------
+>>> import numpy as np
+>>> from scratchnet.backend import Rng
+>>> x, t = np.random.default_rng(0).standard_normal((2, 50, 3))
+>>> net = Sequential(Dense(3, 8), Tanh(), Dense(8, 3))
+>>> params = net.build(Rng(0, np), "float64")
+>>> net.backward(mse_grad(net.forward(x), t), need_dx=False)
+>>> check_gradient(lambda: mse(net.forward(x), t), params).ok
+True
+>>> before = mse(net.forward(x), t)
+>>> Adam(params).step()
+>>> bool(mse(net.forward(x), t) < before)
+True
 """
 
+from scratchnet.nn.activations import (
+    ACTIVATIONS,
+    LeakyReLU,
+    ReLU,
+    Sigmoid,
+    Softplus,
+    Tanh,
+    TopK,
+    sigmoid,
+    softplus,
+)
 from scratchnet.nn.divergences import (
     kl_bernoulli,
     kl_bernoulli_grad,
@@ -16,21 +39,7 @@ from scratchnet.nn.divergences import (
 from scratchnet.nn.gaussian import GaussianSample
 from scratchnet.nn.gradcheck import GradientReport, GradientRow, check_gradient
 from scratchnet.nn.initializers import glorot_uniform, he_normal, small_normal, zeros
-from scratchnet.nn.layers import (
-    Activation,
-    Dense,
-    Layer,
-    LeakyReLU,
-    ReLU,
-    Sequential,
-    Sigmoid,
-    Softplus,
-    Tanh,
-    TopK,
-    join,
-    sigmoid,
-    softplus,
-)
+from scratchnet.nn.layers import Activation, Dense, Layer, Sequential, join
 from scratchnet.nn.losses import (
     bce,
     bce_grad,
@@ -44,11 +53,13 @@ from scratchnet.nn.losses import (
     mse,
     mse_grad,
 )
-from scratchnet.nn.optimizers import SGD, Adam, Momentum, Optimizer
+from scratchnet.nn.optimizers import OPTIMIZERS, SGD, Adam, Momentum, Optimizer
 from scratchnet.nn.params import Params
 from scratchnet.nn.tied import TransposedDense
 
 __all__ = [
+    "ACTIVATIONS",
+    "OPTIMIZERS",
     "SGD",
     "Activation",
     "Adam",

@@ -1,4 +1,4 @@
-"""Is a hand-written gradient the gradient of its loss? Ask the loss itself, by finite differences."""
+"""Is a hand-written gradient the gradient of its loss? Finite differences of the loss tell."""
 
 from __future__ import annotations
 
@@ -12,13 +12,25 @@ import numpy as np
 from scratchnet.backend import Array, get_xp, to_numpy
 from scratchnet.nn.params import Params
 
+__all__ = ["TOLERANCE", "GradientReport", "GradientRow", "check_gradient"]
+
 TOLERANCE = 1e-7
-_STEPS = (1e-3, 1e-4, 1e-5, 1e-6)  # tried from long to short: long ones round less, short ones cross fewer kinks
-_DIRECTIONS = 3  # drawn anew where a kink lies on the way
+_STEPS = (1e-3, 1e-4, 1e-5, 1e-6)  # the longest first: long ones round less, short ones cross fewer kinks
+_DIRECTIONS = 3  # the next one is tried where every step crosses a kink
 
 
 class GradientRow(NamedTuple):
-    """One direction: the two derivatives along it, and their relative difference."""
+    """The derivative of the loss along one direction, by differences and by the backward pass.
+
+    Attributes
+    ----------
+    name : str
+        The parameter, or the entry of it: "0.W", "0.W[2, 3]".
+    numeric, analytic : float
+        By central differences; grad . direction.
+    error : float
+        Their relative difference, as :func:`check_gradient` defines it.
+    """
 
     name: str
     numeric: float
@@ -35,11 +47,8 @@ class GradientReport:
     rows : list of (name, numeric, analytic, error)
         What was checked: the derivative by differences, the one of the backward pass, their relative difference.
     kinks : list of str
-        What could not be checked: the loss has a kink at this very point (a ReLU fed with exactly 0).
-    max_error : float
-        The largest error (NaN counts as infinite); 0 if there are no rows.
-    ok : bool
-        Everything could be checked, and every error is below ``tolerance``.
+        What could not be checked: the loss is not differentiable at this very point (a ReLU at exactly 0).
+    tolerance : float
     """
 
     rows: list[GradientRow]
@@ -48,10 +57,12 @@ class GradientReport:
 
     @property
     def max_error(self) -> float:
+        """The largest error (NaN counts as infinite); 0 if there are no rows."""
         return max((row.error if row.error == row.error else inf for row in self.rows), default=0.0)
 
     @property
     def ok(self) -> bool:
+        """Everything could be checked, and every error is below ``tolerance``."""
         return bool(self.rows) and not self.kinks and self.max_error < self.tolerance
 
     def __str__(self) -> str:
@@ -74,15 +85,15 @@ def check_gradient(
 ) -> GradientReport:
     """Compare ``params.grad`` with differences of ``loss()`` around ``params.theta``.
 
-    For every named parameter one direction r is drawn, with entries of either sign between 0.5 and 1.5 in size, so that
-    none weighs little and no simple error (one constant too much in every entry, say, which balanced +-1s cancel) is
-    orthogonal to it. The derivative along it, grad . r, is compared with a central difference of fourth order,
+    For every named parameter one random direction r is drawn, with entries of either sign and of size 0.5 to 1.5: every
+    entry counts, and no simple error is orthogonal to it (balanced +-1s would cancel the same constant added to every
+    entry). The derivative along it, grad . r, is compared with a central difference of fourth order,
 
         f'(0) = [8 (f(h) - f(-h)) - (f(2h) - f(-2h))] / 12h + O(h^4),    f(t) = loss at theta + t r.
 
-    A wrong backward pass therefore names the parameter it spoils. Where a kink lies between the points (first and
+    So the report names the parameter whose gradient is wrong. Where there is a kink between these points (first and
     second differences at h and 2h disagree), the step shrinks, then another direction is drawn; where the point itself
-    is a kink, the report says so. Kinks are found from the loss alone: a wrong gradient cannot hide behind one.
+    is a kink, the report says so. Kinks are found from the loss alone: a wrong gradient cannot pass for one.
 
     Parameters
     ----------
@@ -91,7 +102,11 @@ def check_gradient(
     params : Params
         Its ``grad`` must hold the gradient at the current ``theta``: run the backward pass first. float64.
     per_entry : bool
-        Check every entry by itself instead (4 losses an entry), to see *where* in a matrix the gradient is wrong.
+        Check every entry by itself instead (4 losses per entry), to see *where* in a matrix the gradient is wrong.
+    tolerance : float
+        Relative error below which a derivative counts as right.
+    seed : int
+        Of the directions.
 
     Returns
     -------
@@ -103,6 +118,18 @@ def check_gradient(
     ------
     ValueError
         If the parameters are not float64, or two calls of ``loss()`` differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> params = Params.of(w=np.array([1.0, -2.0]))
+    >>> w, dw = params.views["w"]
+    >>> dw[...] = 2 * w
+    >>> check_gradient(lambda: (w**2).sum(), params).ok
+    True
+    >>> dw[...] = 3 * w
+    >>> check_gradient(lambda: (w**2).sum(), params).ok
+    False
     """
     if params.theta.dtype != np.float64:
         raise ValueError(
@@ -157,10 +184,10 @@ def _along(loss: Callable[[], Array], params: Params, s: slice, start: Array, r:
 
 
 def _derivative(f: Callable[[float], float], center: float, tolerance: float) -> tuple[float, float] | None:
-    """f'(0) and the rounding noise in it, or None if f has a kink at 0 or as near to it as can be told.
+    """f'(0) and the rounding noise in it, or None if f has a kink at 0, or nearer to 0 than the smallest step.
 
-    Smooth f:  first differences D(h), D(2h) differ by O(h^2), second differences S(h) = [f(h) - 2 f(0) + f(-h)] / h and
-    S(2h) / 2 by O(h^3). A kink between -2h and 2h leaves its mark on at least one of the two.
+    For a smooth f first differences D(h), D(2h) differ by O(h^2), second differences S(h) = [f(h) - 2 f(0) + f(-h)] / h
+    and S(2h) / 2 by O(h^3). A kink between -2h and 2h makes at least one of the two larger.
     """
     for h in _STEPS:
         minus2, minus, plus, plus2 = f(-2 * h), f(-h), f(h), f(2 * h)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from math import prod
 
+from numpy.typing import DTypeLike
+
 from scratchnet.backend import Array, Rng, get_xp
 from scratchnet.nn.initializers import Initializer, zeros
 from scratchnet.validation import check_dtype
+
+__all__ = ["Params", "put"]
 
 
 class Params:
     """All parameters in one vector ``theta``, their gradient in one vector ``grad``; layers hold named views of both.
 
-    An optimizer is then a formula on two vectors, a checkpoint a list of named slices, a gradient check a nudge of
+    So an optimizer is a formula on two vectors, a checkpoint a list of named slices, and a gradient check moves
     ``theta[s]``. Layers :meth:`declare` what they need, :meth:`allocate` makes the vectors once, and layers take their
-    views from :attr:`views`.
+    views from :attr:`views`. :meth:`Layer.build <scratchnet.nn.Layer.build>` does all three.
 
     Attributes
     ----------
@@ -24,6 +28,17 @@ class Params:
         Views of ``theta`` and ``grad`` in the parameter's shape, e.g. ``views["encoder.0.W"]``.
     slices : dict of name -> slice
         Where a parameter stands in the two vectors.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> params = Params.of(w=np.array([[1.0, 2.0]]), b=np.array([3.0]))
+    >>> params.theta
+    array([1., 2., 3.])
+    >>> weight, gradient = params.views["w"]
+    >>> gradient[...] = 2 * weight
+    >>> params.grad
+    array([2., 4., 0.])
     """
 
     theta: Array
@@ -35,25 +50,42 @@ class Params:
         self._declared: dict[str, tuple[tuple[int, ...], Initializer]] = {}
 
     def declare(self, name: str, shape: tuple[int, ...], init: Initializer) -> None:
-        """Ask for a parameter; ``init(generator, shape)`` draws its first value."""
+        """Ask for a parameter; ``init(generator, shape)`` draws its first value.
+
+        Raises
+        ------
+        ValueError
+            If the name is taken.
+        """
         if name in self._declared:
             raise ValueError(f"parameter {name!r} is declared twice; a layer object may appear only once in a model")
         self._declared[name] = shape, init
 
-    def allocate(self, rng: Rng, dtype: str = "float32") -> None:
-        """Make ``theta`` and ``grad`` on the backend of ``rng`` and draw the initial values from ``rng.host``."""
+    def allocate(self, rng: Rng, dtype: DTypeLike = "float32") -> None:
+        """Make ``theta`` and ``grad`` on the backend of ``rng`` and draw the initial values from ``rng.host``.
+
+        Raises
+        ------
+        ValueError
+            If ``dtype`` is neither "float32" nor "float64".
+        """
         dtype = check_dtype(dtype)
-        size, xp = sum(prod(shape) for shape, _ in self._declared.values()), rng.xp
-        self.theta, self.grad = xp.zeros(size, dtype=dtype), xp.zeros(size, dtype=dtype)
-        start = 0
+        self.share(rng.xp.zeros(sum(prod(shape) for shape, _ in self._declared.values()), dtype=dtype))
         for name, (shape, init) in self._declared.items():
+            self.views[name][0][...] = rng.xp.asarray(init(rng.host, shape), dtype=dtype)
+
+    def share(self, theta: Array) -> None:
+        """Use ``theta`` (n,), which holds the declared parameters in their order, as it is: what trains it elsewhere is
+        seen here. ``grad`` is new."""
+        self.theta, self.grad = theta, get_xp(theta).zeros_like(theta)
+        start = 0
+        for name, (shape, _) in self._declared.items():
             s = self.slices[name] = slice(start, start := start + prod(shape))
             self.views[name] = self.theta[s].reshape(shape), self.grad[s].reshape(shape)
-            self.views[name][0][...] = xp.asarray(init(rng.host, shape), dtype=dtype)
 
     @classmethod
     def of(cls, **arrays: Array) -> Params:
-        """Named arrays as parameters: how the gradient of a loss by its *inputs* is checked.
+        """Copies of named arrays as parameters, to check the gradient of a loss with respect to its *inputs*.
 
         ``p = Params.of(x=x)``; the loss reads ``p.views["x"][0]``, the gradient is put into ``p.views["x"][1]``.
         """
@@ -67,7 +99,7 @@ class Params:
         return params
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The declared parameters' shapes, known before anything is allocated."""
+        """The shapes of the declared parameters, known before anything is allocated."""
         return {name: shape for name, (shape, _) in self._declared.items()}
 
     def names(self) -> list[str]:
@@ -78,3 +110,11 @@ class Params:
         rows = [f"  {name:<16} {'x'.join(map(str, shape))}" for name, (shape, _) in self._declared.items()]
         total = sum(prod(shape) for shape, _ in self._declared.values())
         return "\n".join([f"Params({total:,} values", *rows, ")"])
+
+
+def put(value: Array, out: Array | None) -> Array:
+    """``value``, written into ``out`` where that is given and another array; returns the one that holds it."""
+    if out is None or value is out:
+        return value
+    out[...] = value
+    return out

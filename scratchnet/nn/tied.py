@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from scratchnet.backend import Array, get_xp
+from scratchnet.backend import Array
 from scratchnet.nn.initializers import zeros
 from scratchnet.nn.layers import Dense, Layer, join
 from scratchnet.nn.params import Params
+
+__all__ = ["TransposedDense"]
 
 
 class TransposedDense(Layer):
@@ -13,36 +15,40 @@ class TransposedDense(Layer):
 
     The loss depends on W along two paths, here and in ``dense``, so its gradient is a sum of two shares. ``dense``
     overwrites dW with its own; this layer keeps its share until :meth:`add_gradient`, to be called after both backward
-    passes, adds it. ``dense`` must be declared and bound to the same parameters.
+    passes, adds it. Tied weights: Vincent et al. 2010.
+
+    Parameters
+    ----------
+    dense : Dense
+        Declared in the same parameters, and bound to them.
     """
 
     def __init__(self, dense: Dense) -> None:
         self.dense, self.n_in, self.n_out = dense, dense.n_out, dense.n_in
 
     def declare(self, params: Params, prefix: str) -> None:
+        """b (n_out,), with W left to ``dense``."""
         params.declare(join(prefix, "b"), (self.n_out,), zeros)
 
     def bind(self, params: Params, prefix: str) -> None:
+        """b and its gradient db, views of ``params``."""
         self.b, self.db = params.views[join(prefix, "b")]
 
     def forward(self, x: Array) -> Array:
+        """y = x W' + b; raises ValueError if x has another width."""
         if x.ndim != 2 or x.shape[1] != self.n_in:
             raise ValueError(f"{self!r} takes x of shape (B, {self.n_in}), got {tuple(x.shape)}")
         self.x = x
-        y = get_xp(x).matmul(x, self.dense.W.T, out=self._buffer("y", (len(x), self.n_out), x))
-        y += self.b
-        return y
+        return x @ self.dense.W.T + self.b
 
-    def backward(self, dy: Array, need_dx: bool = True) -> Array:  # (2.8) dW' = x'dy, so dW = dy'x; dx = dy W
-        xp = get_xp(dy)
-        self.dW = xp.matmul(dy.T, self.x, out=self._buffer("dW", self.dense.W.shape, dy))
-        xp.sum(dy, axis=0, out=self.db)
-        if not need_dx:
-            return None
-        return xp.matmul(dy, self.dense.W, out=self._buffer("dx", self.x.shape, dy))
+    def backward(self, dy: Array, need_dx: bool = True) -> Array:
+        """dW = dy' x, kept for :meth:`add_gradient`; db = sum_B dy, dx = dy W.  (2.8)"""
+        self.dW = dy.T @ self.x
+        self.db[...] = dy.sum(axis=0)
+        return dy @ self.dense.W if need_dx else None
 
     def add_gradient(self) -> None:
-        """(2.8)  dW = the share of ``dense`` + the share of this layer."""
+        """dW = the share of ``dense`` + the share of this layer.  (2.8)"""
         self.dense.dW += self.dW
 
     def __repr__(self) -> str:

@@ -17,6 +17,17 @@ Examples
 """
 
 from scratchnet.testing.emulator import kernels_on_cpu
+from scratchnet.testing.homes import ForgetfulRows, ProcessRows, worker_processes
 from scratchnet.testing.strict import HostSyncError, StrictArray, count_host_syncs, no_host_sync, strict
 
-__all__ = ["HostSyncError", "StrictArray", "count_host_syncs", "kernels_on_cpu", "no_host_sync", "strict"]
+__all__ = [
+    "ForgetfulRows",
+    "HostSyncError",
+    "ProcessRows",
+    "StrictArray",
+    "count_host_syncs",
+    "kernels_on_cpu",
+    "no_host_sync",
+    "strict",
+    "worker_processes",
+]

@@ -13,7 +13,7 @@ from scratchnet.backend import Array, to_numpy
 from scratchnet.decomposition import PCA
 from scratchnet.manifold import TSNE
 from scratchnet.manifold.affinities import affinities
-from scratchnet.manifold.sne import EmbeddingState
+from scratchnet.manifold.descent import EmbeddingState
 from scratchnet.metrics import knn_accuracy, trustworthiness
 from scratchnet.tour.data import TourData
 from scratchnet.tour.report import Chapter, LeftOut, Number, Picture, Section, Table, Tell

@@ -1,4 +1,4 @@
-"""What to do with codes: walk between them, do arithmetic, model their density, tell strangers from friends.
+"""What to do with codes: walk between them, do arithmetic, model their density, find outliers.
 
 All functions work on codes as arrays (n, n_latent), such as a model's ``transform`` gives (posterior means, for a VAE);
 ``model.inverse_transform`` turns results into data. Codes are arrays, so that their arithmetic needs no function: what

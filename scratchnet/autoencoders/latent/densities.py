@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 from math import log, pi
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from scratchnet.backend import Array, RandomState, Rng, get_xp
-from scratchnet.base import Estimator, all_or_nothing
+from scratchnet.base import Estimator
 from scratchnet.cluster import KMeans
 from scratchnet.validation import check_choice, check_integer, check_number
+
+__all__ = ["GaussianDensity", "GaussianMixture", "MixtureState"]
 
 
 class GaussianDensity(Estimator):
@@ -26,31 +32,38 @@ class GaussianDensity(Estimator):
     ----------
     mean_ : (n_latent,)
     covariance_ : (n_latent, n_latent)
+
+    Examples
+    --------
+    >>> density = GaussianDensity().fit([[0.0, 0], [2, 0], [0, 2], [2, 2]])
+    >>> density.mean_, density.covariance_.tolist()
+    (array([1., 1.]), [[1.0, 0.0], [0.0, 1.0]])
+    >>> density.log_density([[1.0, 1], [5, 5]]).round(3)  # -log 2 pi; 16 less
+    array([ -1.838, -17.838])
     """
 
     mean_: Array
     covariance_: Array
+    _factor: Array
 
     def __init__(self, covariance: str = "full") -> None:
         self.covariance = covariance
 
-    @all_or_nothing
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """mean and covariance (divided by n) of codes X (n, n_latent)."""
-        check_choice(self.covariance, "covariance", ("full", "diagonal"))
-        X = self._check_fit(X, dtype="float64", min_samples=2)
-        xp = get_xp(X)
-        self.mean_ = X.mean(axis=0)
-        centred = X - self.mean_
-        full = centred.T @ centred / len(X)
-        self.covariance_ = full if self.covariance == "full" else xp.diag(xp.diag(full))
-        self._factor = _cholesky(self.covariance_)
-        return self
+    def fit(self, X: ArrayLike, y: object = None) -> Self:
+        """mean = sum_i x_i / n and covariance = sum_i (x_i - mean)(x_i - mean)' / n of codes X (n, n_latent)."""
+        fresh = self._fresh()
+        check_choice(fresh.covariance, "covariance", ("full", "diagonal"))
+        x = fresh._check_fit(X, dtype="float64", min_samples=2)
+        fresh.mean_ = x.mean(axis=0)
+        centred, xp = x - fresh.mean_, get_xp(x)
+        full = centred.T @ centred / len(x)
+        fresh.covariance_ = full if fresh.covariance == "full" else xp.diag(xp.diag(full))
+        fresh._factor = _cholesky(fresh.covariance_)
+        return self._become(fresh)
 
-    def log_density(self, X: Any) -> Array:
+    def log_density(self, X: ArrayLike) -> Array:
         """log N(x; mean, covariance) of each code, (n,) in nats; higher is more typical."""
-        X = self._check(X, dtype="float64")
-        return _log_normal(X - self.mean_, self._factor)
+        return _log_normal(self._check(X, dtype="float64") - self.mean_, self._factor)
 
     def sample(self, n: int, *, random_state: RandomState = None) -> Array:
         """Draws, (n, n_latent)."""
@@ -58,6 +71,28 @@ class GaussianDensity(Estimator):
         rng = Rng(random_state, self._xp)
         eps = rng.fill_normal(self._xp.empty((check_integer(n, "n"), self.n_features_in_)))
         return self.mean_ + eps @ self._factor.T
+
+
+@dataclass(frozen=True)
+class MixtureState:
+    """A Gaussian mixture after a round of expectation maximisation.
+
+    Attributes
+    ----------
+    iteration : int
+        From 1.
+    objective : float
+        The mean log-likelihood of the codes, in nats: higher is better.
+    seconds : float
+        Since the first state was asked for.
+    """
+
+    iteration: int
+    objective: float
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"round {self.iteration}: {self.objective:.4f} nats"
 
 
 class GaussianMixture(Estimator):
@@ -70,7 +105,9 @@ class GaussianMixture(Estimator):
     Parameters
     ----------
     n_components : int
-    max_iter, tol : int, float
+    max_iter : int
+        Largest number of rounds.
+    tol : float
         Ends when the mean log-likelihood rises by less than ``tol`` nats.
     regularization : float
         Added to the diagonal of every covariance, as a share of the mean variance of a latent: keeps components from
@@ -84,6 +121,14 @@ class GaussianMixture(Estimator):
     covariances_ : (n_components, n_latent, n_latent)
     log_likelihood_ : list of float
         Mean over the codes after each round, in nats.
+
+    Examples
+    --------
+    >>> X = np.array([[-5.2], [-5.0], [-4.8], [4.9], [5.1]])
+    >>> mixture = GaussianMixture(2, random_state=0).fit(X)
+    >>> order = mixture.means_[:, 0].argsort()
+    >>> mixture.means_[order, 0].round(2), mixture.weights_[order].round(2)
+    (array([-5.,  5.]), array([0.6, 0.4]))
     """
 
     weights_: Array
@@ -106,30 +151,42 @@ class GaussianMixture(Estimator):
         self.regularization = regularization
         self.random_state = random_state
 
-    @all_or_nothing
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Fit to codes X (n, n_latent)."""
-        k = check_integer(self.n_components, "n_components")
-        check_integer(self.max_iter, "max_iter")
-        check_number(self.tol, "tol", minimum=0)
-        check_number(self.regularization, "regularization", minimum=0)
-        X = self._check_fit(X, dtype="float64", min_samples=2)
-        xp = get_xp(X)
+        return self._drain(self.steps(X))
+
+    def steps(self, X: ArrayLike) -> Iterator[MixtureState]:
+        """Fit like :meth:`fit`, yielding a :class:`MixtureState` after every round.
+
+        Attributes are those of the latest round, also where the loop is left early.
+        """
+        fresh = self._fresh()
+        check_integer(fresh.n_components, "n_components")
+        check_integer(fresh.max_iter, "max_iter")
+        check_number(fresh.tol, "tol", minimum=0)
+        check_number(fresh.regularization, "regularization", minimum=0)
+        x = fresh._check_fit(X, dtype="float64", min_samples=2)
+        start = KMeans(fresh.n_components, random_state=fresh.random_state, backend=fresh._fitted_on)
+        return self._adopt(fresh, fresh._rounds(x, start.fit(x).labels_))
+
+    def _rounds(self, X: Array, labels: Array) -> Generator[MixtureState]:
+        began, xp = time.perf_counter(), get_xp(X)
         floor = self.regularization * float(X.var(axis=0).mean())
-        labels = KMeans(k, random_state=self.random_state).fit(X).labels_
-        r = (labels[:, None] == xp.arange(k)).astype("float64")
+        r = (labels[:, None] == xp.arange(self.n_components)).astype("float64")
         self.log_likelihood_ = []
-        for _ in range(self.max_iter):
+        for iteration in range(1, self.max_iter + 1):
             self._maximise(X, r, floor)
             log_joint = self._log_joint(X)
             log_p = _logsumexp(log_joint)
             r = xp.exp(log_joint - log_p[:, None])
             self.log_likelihood_.append(float(log_p.mean()))
-            if len(self.log_likelihood_) > 1 and self.log_likelihood_[-1] - self.log_likelihood_[-2] < self.tol:
-                break
-        return self
+            self._usable = True
+            yield MixtureState(iteration, self.log_likelihood_[-1], time.perf_counter() - began)
+            if iteration > 1 and self.log_likelihood_[-1] - self.log_likelihood_[-2] < self.tol:
+                return
 
     def _maximise(self, X: Array, r: Array, floor: float) -> None:
+        """n_k = sum_i r_ik; weight_k = n_k / n, mean_k = sum_i r_ik x_i / n_k, and the covariance around it."""
         xp, d = get_xp(X), X.shape[1]
         n = r.sum(axis=0) + 1e-12
         self.weights_ = n / n.sum()
@@ -147,7 +204,7 @@ class GaussianMixture(Estimator):
         columns = [_log_normal(X - mean, factor) for mean, factor in zip(self.means_, self._factors, strict=True)]
         return xp.stack(columns, axis=1) + xp.log(self.weights_)
 
-    def log_density(self, X: Any) -> Array:
+    def log_density(self, X: ArrayLike) -> Array:
         """log p(x) of each code, (n,) in nats; higher is more typical."""
         return _logsumexp(self._log_joint(self._check(X, dtype="float64")))
 

@@ -12,6 +12,16 @@ import numpy as np
 from scratchnet.backend import Array, asarray, get_xp, to_numpy
 from scratchnet.validation import check_integer, check_number
 
+__all__ = [
+    "attribute_vector",
+    "greyness",
+    "greyness_grad",
+    "interpolate",
+    "likely_but_grey",
+    "manifold_grid",
+    "traverse",
+]
+
 
 def interpolate(z_a: Array, z_b: Array, n_steps: int = 10, *, spherical: bool = False) -> Array:
     """Codes on the way from z_a to z_b, both included: (n_steps, n_latent).
@@ -19,6 +29,18 @@ def interpolate(z_a: Array, z_b: Array, n_steps: int = 10, *, spherical: bool = 
     Straight: (1 - t) z_a + t z_b. Spherical: along the great arc, [sin((1 - t) w) z_a + sin(t w) z_b] / sin w with w
     the angle between them (Shoemake 1985); it keeps the length that draws from N(0, I) have in many dimensions, which
     the middle of a straight line does not.
+
+    Raises
+    ------
+    ValueError
+        If the two are not codes of one width, or a code at the origin has no direction.
+
+    Examples
+    --------
+    >>> interpolate(np.array([0.0, 2.0]), np.array([1.0, 0.0]), 3)
+    array([[0. , 2. ],
+           [0.5, 1. ],
+           [1. , 0. ]])
     """
     xp = get_xp(z_a, z_b)
     if z_a.shape != z_b.shape or z_a.ndim != 1:
@@ -73,7 +95,7 @@ def attribute_vector(Z: Array, has: Any) -> Array:
 
 
 def likely_but_grey(model: Any, Z: Any, *, n_steps: int = 60, step: float = 0.1) -> Array:
-    """Codes as likely under N(0, I) as Z, whose decoded values are as undecided as they get: (n, n_latent).
+    """Codes as likely under N(0, I) as Z, whose decoded probabilities are closest to 1/2: (n, n_latent).
 
     Found as adversarial examples are: by gradient ascent on G = sum_j 4 p_j (1 - p_j), p the decoded probabilities,
     through the decoder's own backward pass (:func:`greyness_grad`). After each step a code is brought back to
@@ -91,7 +113,7 @@ def likely_but_grey(model: Any, Z: Any, *, n_steps: int = 60, step: float = 0.1)
         raise ValueError(f"greyness is that of probabilities, but the model has likelihood={model.likelihood!r}")
     if getattr(model, "n_condition_", 0):
         raise TypeError(f"likely_but_grey needs an unconditional model, got {type(model).__name__}")
-    z = model._check(Z, name="Z", dtype=model.dtype, n_features=model.n_latent).copy()
+    z = model.check_codes(Z).copy()
     xp = get_xp(z)
     length = xp.linalg.norm(z, axis=1, keepdims=True)
     for _ in range(check_integer(n_steps, "n_steps")):
@@ -102,13 +124,12 @@ def likely_but_grey(model: Any, Z: Any, *, n_steps: int = 60, step: float = 0.1)
 
 
 def greyness(model: Any, z: Array) -> Array:
-    """G = sum over codes and features of 4 p (1 - p), p = E[x|z]: 1 a feature where nothing is decided, 0 at black and
-    white."""
-    p = model._likelihood.mean(model.decoder_.forward(z))
+    """G = sum over codes and features of 4 p (1 - p), p = E[x|z]: per feature 1 at p = 1/2 and 0 at p = 0 and p = 1."""
+    p = model.decode(z)
     return (4 * p * (1 - p)).sum()
 
 
 def greyness_grad(model: Any, z: Array) -> Array:
     """(6.9)  dG/dz: dG/dlogit = 4 p (1 - p) (1 - 2p), then the decoder's backward pass down to its input."""
-    p = model._likelihood.mean(model.decoder_.forward(z))
+    p = model.decode(z)
     return model.decoder_.backward(4 * p * (1 - p) * (1 - 2 * p))

@@ -1,6 +1,6 @@
 """Adam over the flat vector of all parameters, in one pass: theta, m and v are read and written once, grad read once.
 
-The formula is ``adam_update`` of :mod:`scratchnet.nn.optimizers`; entry by entry it takes eight passes.
+The formula is ``adam`` of :mod:`scratchnet.nn.optimizers`; operation by operation it takes nine passes.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import numpy as np
 
 from scratchnet.backend import Array
 from scratchnet.kernels.cuda import CudaKernel
+
+__all__ = ["ADAM", "update"]
 
 ADAM = CudaKernel(
     "adam",
@@ -30,17 +32,10 @@ _THREADS = 256
 
 
 def update(
-    theta: Array,
-    grad: Array,
-    m: Array,
-    v: Array,
-    scratch: Array,
-    beta1: float,
-    beta2: float,
-    rate: float,
-    eps: float,
-) -> None:
-    """Adam's update in place. ``scratch`` is not needed here: what lies between two operations stays in registers."""
+    theta: Array, grad: Array, m: Array, v: Array, beta1: float, beta2: float, rate: float, eps: float
+) -> tuple[Array, Array, Array]:
+    """Adam's update in place: theta, m and v are returned."""
     real, n = theta.dtype.type, theta.size
     scalars = real(beta1), real(beta2), real(rate), real(eps)
     ADAM.launch(theta.dtype, -(-n // _THREADS), _THREADS, theta, grad, m, v, *scalars, np.int64(n))
+    return theta, m, v

@@ -13,6 +13,8 @@ import numpy as np
 from scratchnet.backend import Array, get_xp
 from scratchnet.kernels.cuda import REDUCE, CudaKernel, plain
 
+__all__ = ["PERPLEXITY", "search"]
+
 PERPLEXITY = CudaKernel(
     "perplexity",
     REDUCE
@@ -71,16 +73,17 @@ extern "C" __global__ void perplexity(const double* d, double* found, long long 
 }
 """,
 )
-_THREADS = 256
+_THREADS = 256  # of a block
 
 
 def search(
-    d: Array, dtype: Any, others: int, *, target: float, start: float, tolerance: float, largest: float, steps: int
+    d: Array, perplexity: float, others: int, dtype: Any, limits: tuple[float, float, int]
 ) -> tuple[Array, Array, Array]:
     """(beta, log_z, entropy), each (r,) float64, for the squared distances d (r, n); exponentials in ``dtype``."""
-    xp, (r, n) = get_xp(d), d.shape
+    xp, (r, n), (tolerance, largest, steps) = get_xp(d), d.shape, limits
     found = xp.empty((3, r), dtype="float64")
-    numbers = (np.float64(v) for v in (n - others, target, start, tolerance, largest))
+    start = 2 / 3 * np.log(others / perplexity)
+    numbers = (np.float64(v) for v in (n - others, np.log(perplexity), start, tolerance, largest))
     args = plain(d, "float64"), found, np.int64(r), np.int64(n), *numbers, np.int32(steps)
     PERPLEXITY.launch(dtype, r, _THREADS, *args)
     return found[0], found[1], found[2]

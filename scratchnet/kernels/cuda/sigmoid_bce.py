@@ -1,6 +1,6 @@
-"""Cross-entropy of logits: its value row by row and its gradient, both from one reading of logits and targets.
+"""Cross-entropy of logits: its value per row and its gradient, each in one pass over logits and targets.
 
-The formulas are ``bce_with_logits_rows`` and ``bce_with_logits_grad`` of :mod:`scratchnet.nn.losses`.
+The formulas are ``_bce_rows`` and ``_bce_grad`` of :mod:`scratchnet.nn.losses`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ import numpy as np
 from scratchnet.backend import Array, get_xp
 from scratchnet.kernels.cuda import NULL, REDUCE, CudaKernel, plain
 
+__all__ = ["SIGMOID_BCE", "gradient", "rows"]
+
 SIGMOID_BCE = CudaKernel(
     "sigmoid_bce",
     REDUCE
     + r"""
 // Block b has row b. Its threads go through the row side by side, blockDim.x entries at a time: coalesced.
-// rows and grad are what is wanted: either may be missing (a null pointer).
+// rows and grad are written; either may be a null pointer.
 extern "C" __global__ void sigmoid_bce(const REAL* logits, const REAL* target, REAL* rows, REAL* grad,
                                        REAL scale, long long width) {
     long long start = blockIdx.x * width;
@@ -42,14 +44,11 @@ def rows(logits: Array, target: Array) -> Array:
     return found
 
 
-def gradient(logits: Array, target: Array, out: Array | None) -> Array:
-    """(sigmoid(l) - t) / B into ``out``, which may be ``logits``: a thread reads an entry before it writes it."""
-    if out is not None and not out.flags.c_contiguous:
-        out[...] = gradient(logits, target, None)
-        return out
-    out = get_xp(logits).empty_like(logits, order="C") if out is None else out
-    _launch(logits, target, NULL, out)
-    return out
+def gradient(logits: Array, target: Array) -> Array:
+    """(sigmoid(l) - t) / B."""
+    grad = get_xp(logits).empty(logits.shape, dtype=logits.dtype)
+    _launch(logits, target, NULL, grad)
+    return grad
 
 
 def _launch(logits: Array, target: Array, rows: Array, grad: Array) -> None:

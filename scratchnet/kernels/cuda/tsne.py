@@ -16,6 +16,8 @@ import numpy as np
 from scratchnet.backend import Array, get_xp
 from scratchnet.kernels.cuda import REDUCE, CudaKernel
 
+__all__ = ["COST", "DIMENSIONS", "POINTS", "TILE", "TILES", "VARIANTS", "cost", "forces", "pack"]
+
 TILE, _COLUMNS = 128, 4  # rows and columns of a tile; columns of a lane
 VARIANTS = tuple({"K": k, "CAUCHY": cauchy} for k in (1, 2, 3) for cauchy in (0, 1))
 DIMENSIONS = frozenset(v["K"] for v in VARIANTS)  # of embeddings that the kernels know: more would not fit in registers

@@ -13,7 +13,9 @@ from typing import Any
 from scratchnet.backend import Array, Module
 from scratchnet.kernels.cuda import plain, tsne
 from scratchnet.kernels.cuda.tsne import TILE
-from scratchnet.manifold.sne import Objective
+from scratchnet.manifold.objectives import Objective
+
+__all__ = ["PackedObjective"]
 
 _STRIP = 8  # rows of tiles that are computed at once: few large matrix products
 

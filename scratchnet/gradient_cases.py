@@ -1,16 +1,17 @@
-"""Everything in scratchnet that has a gradient, ready to be checked: the list behind ``scratchnet check``.
+"""Everything in scratchnet that has a gradient, as small float64 problems: what ``scratchnet check`` goes through.
 
-Each case is a small float64 problem. Parameters are checked where they stand; inputs are checked by making them
-parameters (``Params.of``). A new layer, loss or model belongs here, and then both the command and the tests cover it.
+Gradients with respect to parameters are checked in place; those with respect to inputs by making the inputs parameters
+(``Params.of``). Add a new layer, loss or model here, and both the command and the tests check it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from scratchnet.autoencoders import (
     IWAE,
@@ -23,9 +24,9 @@ from scratchnet.autoencoders import (
     SparseAutoencoder,
 )
 from scratchnet.autoencoders.latent.walks import greyness, greyness_grad
-from scratchnet.autoencoders.variational import BaseVAE
+from scratchnet.autoencoders.model import weighted_sum
 from scratchnet.backend import Array, Rng, asarray
-from scratchnet.manifold.sne import Gaussian, Kernel, Student, kl_divergence, kl_gradient
+from scratchnet.manifold.sne import GaussianSimilarity, Similarity, StudentSimilarity, kl_divergence, kl_gradient
 from scratchnet.nn import (
     Dense,
     GaussianSample,
@@ -58,15 +59,21 @@ from scratchnet.nn import (
     mse_grad,
 )
 
+__all__ = ["Case", "cases"]
+
+Problem: TypeAlias = tuple[Callable[[], Array], Params]
+"""(loss, params) for :func:`~scratchnet.nn.check_gradient`, after a backward pass."""
+
 
 @dataclass
 class Case:
-    """``prepare()`` builds the problem, runs the backward pass and returns (loss, params) for ``check_gradient``."""
+    """One line of the table: ``prepare()`` builds the problem and runs its backward pass."""
 
     name: str
-    prepare: Callable[[], tuple[Callable[[], Array], Params]]
+    prepare: Callable[[], Problem]
 
     def check(self, *, per_entry: bool = False) -> GradientReport:
+        """Compare the gradient with differences of the loss, of every entry by itself if ``per_entry``."""
         loss, params = self.prepare()
         return check_gradient(loss, params, per_entry=per_entry)
 
@@ -90,8 +97,8 @@ def cases() -> Iterator[Case]:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def _layer(layer: Layer, n_in: int) -> tuple[Callable[[], Array], Params]:
-    """A layer's own parameters and its input x, together, under L = sum(w * layer(x)) for fixed w."""
+def _layer(layer: Layer, n_in: int) -> Problem:
+    """A layer's parameters and its input x under L = sum(w * layer(x)) with fixed w."""
     rng = np.random.default_rng(3)
     params = Params()
     layer.declare(params, "")
@@ -105,8 +112,8 @@ def _layer(layer: Layer, n_in: int) -> tuple[Callable[[], Array], Params]:
     return lambda: (w * layer.forward(x)).sum(), params
 
 
-def _tied() -> tuple[Callable[[], Array], Params]:
-    """Dense(5, 4), Tanh and the transpose back: W lies on both ways, from x to the code and from the code to y."""
+def _tied() -> Problem:
+    """Dense(5, 4), Tanh and the transpose back: W stands in both, from x to the code and from the code to y."""
     rng, dense = np.random.default_rng(9), Dense(5, 4)
     net = Sequential(dense, Tanh(), back := TransposedDense(dense))
     params = net.build(Rng(1), "float64")
@@ -118,8 +125,8 @@ def _tied() -> tuple[Callable[[], Array], Params]:
     return lambda: (w * net.forward(x)).sum(), params
 
 
-def _gaussian_sample() -> tuple[Callable[[], Array], Params]:
-    """h = [mu | logvar] under L = sum(w * z) + 0.7 KL, at fixed noise."""
+def _gaussian_sample() -> Problem:
+    """h = [mu | logvar] under L = sum(w * z) + 0.7 KL with fixed noise."""
     rng, sample = np.random.default_rng(4), GaussianSample()
     h, eps, w = (asarray(rng.standard_normal(shape)) for shape in ((6, 8), (6, 4), (6, 4)))
     params = Params.of(h=h)
@@ -135,11 +142,15 @@ def _gaussian_sample() -> tuple[Callable[[], Array], Params]:
 
 
 def _function(
-    name: str, value: Callable[..., Array], grad: Callable[..., Any], fixed: dict[str, Any] | None = None, **arrays: Any
+    name: str,
+    value: Callable[..., Array],
+    grad: Callable[..., Array | tuple[Array, ...]],
+    fixed: dict[str, ArrayLike] | None = None,
+    **arrays: ArrayLike,
 ) -> Case:
-    """``value`` of named arrays with ``grad`` giving the derivative by each of them, in that order."""
+    """``value`` of named arrays, and ``grad``, its derivatives with respect to each of them in that order."""
 
-    def prepare() -> tuple[Callable[[], Array], Params]:
+    def prepare() -> Problem:
         constants = {k: asarray(v) for k, v in (fixed or {}).items()}
         params = Params.of(**{k: asarray(v) for k, v in arrays.items()})
         inputs = {k: weight for k, (weight, _) in params.views.items()}
@@ -175,7 +186,7 @@ def _losses() -> Iterator[Case]:
 
 def _divergences() -> Iterator[Case]:
     rng = np.random.default_rng(6)
-    p, q = rng.dirichlet(np.full(5, 5.0), (2, 6))  # no entry near the edge of the simplex
+    p, q = rng.dirichlet(np.full(5, 5.0), (2, 6))  # no entry near 0
     a, b = rng.uniform(0.1, 0.9, (2, 6, 5))
     mu, logvar, mu2, logvar2 = rng.standard_normal((4, 6, 5))
     yield _function("kl_discrete", kl_discrete, kl_discrete_grad, p=p, q=q)
@@ -223,27 +234,22 @@ def _model_case(name: str, model: Any, several: bool = False) -> Case:
     return Case(name, lambda: _model(model, several))
 
 
-def _model(model: Any, several: bool) -> tuple[Callable[[], Array], Params]:
-    """All parameters of a model, at fixed noise, away from its first weights (where biases are 0)."""
+def _model(model: Any, several: bool) -> Problem:
+    """All parameters of a model, at fixed noise and weights, away from its first weights (where biases are 0)."""
     rng = np.random.default_rng(7)
-    x, labels = rng.uniform(0.05, 0.95, (6, 5)), np.arange(6) % 3
+    X, labels = rng.uniform(0.05, 0.95, (6, 5)), np.arange(6) % 3
     y: Any = (labels, rng.standard_normal((6, 2))) if several else labels
-    model.set_params(epochs=0, dtype="float64", random_state=0).fit(x, y)
+    model.set_params(epochs=0, dtype="float64", random_state=0).fit(X, y)
     model.params_.theta[...] = asarray(0.5 * rng.standard_normal(model.params_.theta.size))
-    inputs = [asarray(x)]
-    if isinstance(model, ConditionalVAE):
-        inputs.append(model._condition(y, len(x)))
-    if isinstance(model, BaseVAE):
-        draws = (model.n_importance,) if isinstance(model, IWAE) else ()
-        inputs.append(asarray(rng.standard_normal((*draws, 6, model.n_latent))))
-    if isinstance(model, DenoisingAutoencoder):
-        inputs.append(asarray(rng.uniform(size=x.shape)))
-    model.gradient(*inputs)
-    return lambda: model.loss(*inputs), model.params_
+    batch = model.check_batch(X, y)
+    noise = model.draw_noise(6, Rng(11))
+    weights = {name: (0.8 + 0.3 * i) * value for i, (name, value) in enumerate(model.weights(1).items())}
+    model.gradient(*batch, noise, weights)
+    return lambda: weighted_sum(weights, model.terms(*batch, noise)), model.params_
 
 
-def _greyness() -> tuple[Callable[[], Array], Params]:
-    """How undecided a decoder is, by the code."""
+def _greyness() -> Problem:
+    """How close to 1/2 decoded probabilities are, as a function of the code."""
     rng, model = np.random.default_rng(10), VAE(**SMALL, epochs=0, dtype="float64", random_state=0)
     model.fit(rng.uniform(size=(6, 5)))
     params = Params.of(z=asarray(rng.standard_normal((6, 3))))
@@ -259,13 +265,13 @@ def _greyness() -> tuple[Callable[[], Array], Params]:
 
 def _embeddings() -> Iterator[Case]:
     for k in (1, 2, 3):
-        yield Case(f"SNE in {k}-D", lambda k=k: _embedding(k, Gaussian(), by_row=True))  # type: ignore[misc]
-        yield Case(f"SymmetricSNE in {k}-D", lambda k=k: _embedding(k, Gaussian()))  # type: ignore[misc]
+        yield Case(f"SNE in {k}-D", lambda k=k: _embedding(k, GaussianSimilarity(), by_row=True))  # type: ignore[misc]
+        yield Case(f"SymmetricSNE in {k}-D", lambda k=k: _embedding(k, GaussianSimilarity()))  # type: ignore[misc]
         for dof in (1.0, 2.0, 0.5):
-            yield Case(f"TSNE in {k}-D, dof {dof:g}", lambda k=k, dof=dof: _embedding(k, Student(dof)))  # type: ignore[misc]
+            yield Case(f"TSNE in {k}-D, dof {dof:g}", lambda k=k, dof=dof: _embedding(k, StudentSimilarity(dof)))  # type: ignore[misc]
 
 
-def _embedding(k: int, kernel: Kernel, by_row: bool = False) -> tuple[Callable[[], Array], Params]:
+def _embedding(k: int, similarity: Similarity, by_row: bool = False) -> Problem:
     """KL(P || Q) as a function of the embedding Y (10, k), for some P with a zero diagonal."""
     rng = np.random.default_rng(8)
     P = rng.uniform(size=(10, 10))
@@ -274,8 +280,8 @@ def _embedding(k: int, kernel: Kernel, by_row: bool = False) -> tuple[Callable[[
     affinities = asarray(P)
     params = Params.of(Y=asarray(rng.standard_normal((10, k))))
     Y, dY = params.views["Y"]
-    dY[...] = kl_gradient(Y, affinities, kernel, by_row)
-    return lambda: kl_divergence(Y, affinities, kernel, by_row), params
+    dY[...] = kl_gradient(Y, affinities, similarity, by_row)
+    return lambda: kl_divergence(Y, affinities, similarity, by_row), params
 
 
 def _away_from_zero(a: np.ndarray) -> np.ndarray:

@@ -1,0 +1,237 @@
+"""The assignment step of k-means with the distances left out that cannot matter.
+
+When a centre moves by s, its distance to a point changes by s at most. So a distance measured some rounds ago still
+bounds the distance now, from above and from below. A point stays where it is as long as its own centre is certainly
+nearer than every other one; only the rest is measured again. After a few rounds that is a small part. Labels and sums
+are those of the formula, ``assign`` of :mod:`scratchnet.cluster.lloyd` (Elkan, Using the triangle inequality to
+accelerate k-means, 2003; here with products of whole blocks of rows in place of single distances).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from scratchnet.rows import scratch
+
+__all__ = ["Known", "assign"]
+
+_DISTANCES = 1 << 19  # that are looked through at once
+_PIECE = 1024  # rows that are measured at once: they stay in the cache from picking to product
+_ADDED = 128  # rows that are added up at once, in float64
+_FEW = 64  # clusters, up to which a product with a one-hot matrix costs less than to add single rows
+
+
+class Geometry(Protocol):
+    """What is asked of :class:`scratchnet.cluster.geometry.Euclidean`."""
+
+    def local(self, x: np.ndarray) -> np.ndarray: ...
+    def nearest(self, x: np.ndarray, centers: np.ndarray) -> np.ndarray: ...
+    def slack(self, x: np.ndarray) -> float: ...
+
+
+@dataclass
+class Known:
+    """What a block of m rows remembers of its last assignment.
+
+    Bounds are stored once and never decayed: with S_c the way that centre c has gone so far, ``lower[i, c]`` is a lower
+    bound on |x_i - c| at the time it was measured, plus S_c then. Minus S_c it is one now.
+
+    Attributes
+    ----------
+    sums, counts : (k, d), (k,) float64
+        Of the block's clusters, exact: brought up to date by the rows that move.
+    whole : bool
+        Whether no w x needs to be rounded: data of few digits are whole multiples of the units already.
+    size : (m,)
+        |x|^2.
+    upper : (m,)
+        An upper bound on the distance to the own centre, minus S of that centre at the time.
+    others : (m,)
+        A lower bound on the distance to all other centres, plus the sum of the largest steps so far, ``farthest``.
+    lower : (m, k)
+        See above; infinite for the own centre. (m, 0) where bounds cost more than distances.
+    """
+
+    sums: np.ndarray
+    counts: np.ndarray
+    size: np.ndarray
+    upper: np.ndarray
+    others: np.ndarray
+    lower: np.ndarray
+    whole: bool = True
+
+    @classmethod
+    def nothing(cls, x: np.ndarray, k: int, bounded: bool) -> Known:
+        """Before the first assignment of local rows x (m, d)."""
+        (m, d), dtype = x.shape, x.dtype
+        upper, others = np.full(m, np.inf, dtype), np.full(m, -np.inf, dtype)
+        lower = np.full((m, k if bounded else 0), -np.inf, dtype)
+        return cls(np.zeros((k, d)), np.zeros(k), np.empty(m, dtype), upper, others, lower)
+
+
+def assign(
+    block: tuple[Any, ...], kept: Any, centers: np.ndarray, geometry: Geometry, units: Any, path: Any
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, Known]]:
+    """The block's sums and counts, which it goes on to use, and its labels; see the formula."""
+    x, w, _ = block
+    (n, d), k = x.shape, len(centers)
+    labels, known = kept if kept is not None else (np.zeros(n, dtype=np.intp), None)
+    before = labels.copy() if known is not None else None
+    if known is None:
+        known = Known.nothing(x, k, bounded=d >= 32 and k <= 4 * d)
+    _Search(x, labels, known, centers, geometry, path).run(first=before is None)
+    moved = np.arange(n) if before is None else np.flatnonzero(labels != before)
+    if len(moved):
+        _add(moved, labels[moved], None if before is None else before[moved], x, w, known, geometry, units)
+    return (known.sums, known.counts), (labels, known)
+
+
+class _Search:
+    """One round: finds which rows must be measured again, and measures them.
+
+    A squared distance from products is wrong by no more than ``slack`` (|x|^2 + |c|^2), a sum of steps by no more than
+    ``margin``. Bounds give way by that much, so that a label never depends on them. Where they cannot tell two centres
+    apart, the formula decides.
+    """
+
+    def __init__(
+        self, x: np.ndarray, labels: np.ndarray, known: Known, centers: np.ndarray, geometry: Geometry, path: Any
+    ) -> None:
+        dtype, eps = centers.dtype, np.finfo(centers.dtype).eps
+        self.x, self.labels, self.known, self.c, self.geometry = x, labels, known, centers, geometry
+        self.c_size, self.minus_2c = np.einsum("ij,ij->i", centers, centers), (-2 * centers).T
+        self.way, self.farthest = path.way.astype(dtype), dtype.type(path.farthest)
+        self.slack, self.margin = dtype.type(geometry.slack(x)), 8 * eps * self.farthest
+        self.near = [np.empty(0, dtype=np.intp)]  # rows to which another centre may be as near
+
+    def run(self, first: bool) -> None:
+        """Update labels and bounds of all rows."""
+        n, k = len(self.x), len(self.c)
+        size = max(_PIECE, _DISTANCES // k)
+        for i in range(0, n, size):
+            part = slice(i, min(i + size, n))
+            if first or self.known.lower.shape[1] == 0:
+                self._measure(part, part.stop - i, first)
+            else:
+                self._look_through(part)
+        near = np.concatenate(self.near)
+        for i in range(0, len(near), _PIECE):
+            rows = near[i : i + _PIECE]
+            self.labels[rows] = self.geometry.nearest(self.geometry.local(self.x[rows]), self.c)
+
+    def _look_through(self, part: slice) -> None:
+        """Measure those rows of a part that are in doubt; all of it if they are most."""
+        s, k = self.known, len(self.c)
+        others = s.others[part]
+        at_most = s.upper[part] + self.way[self.labels[part]]
+        at_most += self.margin
+        rows = np.flatnonzero(at_most >= others - self.farthest)
+        now = scratch("kmeans distances", (len(rows), k), s.lower.dtype)
+        np.take(s.lower[part], rows, axis=0, out=now, mode="clip")
+        now -= self.way
+        least = now.min(axis=1)
+        others[rows] = least + self.farthest
+        rows = rows[at_most[rows] >= least]
+        if len(rows) > len(others) // 2:  # then all, as a slice: cheaper than picking
+            self._measure(part, len(others))
+        elif len(rows):
+            self._measure(rows + part.start, len(rows))
+
+    def _measure(self, rows: np.ndarray | slice, n: int, first: bool = False) -> None:
+        """All distances of these ``n`` rows. (Measuring fewer now would be more later: a product with all centres costs
+        little more than reading the rows, and tightens all bounds.)"""
+        s, here = self.known, np.arange(n)
+        d = scratch("kmeans distances", (n, len(self.c)), self.c.dtype)
+        for i in range(0, n, _PIECE):
+            x = self.geometry.local(self._some(rows, slice(i, min(i + _PIECE, n))))
+            np.matmul(x, self.minus_2c, out=d[i : i + len(x)])
+            if first:
+                s.size[rows][i : i + len(x)] = np.einsum("ij,ij->i", x, x)
+        d += self.c_size
+        size = s.size[rows]
+        slack = self.slack * (size + self.c_size.max())
+        nearest = d.argmin(axis=1)
+        if s.lower.shape[1] == 0:
+            own = d[here, nearest]
+            d[here, nearest] = np.inf
+            self._keep(rows, nearest, d.min(axis=1) <= own + 2 * slack)
+            return
+        d += size[:, None]
+        upper = np.sqrt(np.maximum(d[here, nearest] + slack, 0))
+        d -= slack[:, None]
+        np.sqrt(np.maximum(d, 0, out=d), out=d)
+        d[here, nearest] = np.inf
+        others = d.min(axis=1)
+        d += self.way
+        s.lower[rows] = d
+        s.others[rows] = others + self.farthest
+        near = others <= upper
+        upper -= self.way[nearest]
+        upper[near] = np.inf  # such a row is measured in every round
+        s.upper[rows] = upper
+        self._keep(rows, nearest, near)
+
+    def _keep(self, rows: np.ndarray | slice, nearest: np.ndarray, near: np.ndarray) -> None:
+        """Labels of rows, and which of them have another centre as ``near``."""
+        self.labels[rows] = nearest
+        found = np.flatnonzero(near)
+        self.near.append(found + rows.start if isinstance(rows, slice) else rows[found])
+
+    def _some(self, rows: np.ndarray | slice, some: np.ndarray | slice) -> np.ndarray:
+        """Some of these rows of x: a view, or a copy in scratch memory."""
+        if isinstance(rows, slice):
+            return self.x[rows][some]
+        return _pick(self.x, rows[some])
+
+
+def _add(
+    rows: np.ndarray,
+    now: np.ndarray,
+    before: np.ndarray | None,
+    x: np.ndarray,
+    w: np.ndarray,
+    known: Known,
+    geometry: Geometry,
+    units: Any,
+) -> None:
+    """Add w x and w of these rows to the sums and counts of clusters ``now``, and take them away from ``before``."""
+    k, sums, per_unit = len(known.counts), known.sums, 1 / units.x
+    if before is None:  # sorted by cluster, so that a piece needs few
+        order = now.argsort(kind="stable")
+        rows, now = rows[order], now[order]
+    weight = w[rows].astype(np.float64)
+    weighted, whole = bool((weight != 1).any()), np.rint(weight / units.weight) * units.weight
+    known.counts += np.bincount(now, whole, k) - (0 if before is None else np.bincount(before, whole, k))
+    for i in range(0, len(rows), _ADDED):
+        part = slice(i, min(i + _ADDED, len(rows)))
+        some = geometry.local(_pick(x, rows[part]))
+        y = scratch("kmeans products", some.shape, np.float64)
+        np.copyto(y, some)
+        if weighted:
+            y *= weight[part, None]
+        if not known.whole or before is None:
+            rounded = np.multiply(y, per_unit, out=scratch("kmeans rounded", y.shape, np.float64))
+            np.rint(rounded, out=rounded)
+            rounded *= units.x
+            known.whole = known.whole and bool((rounded == y).all())
+            y = rounded
+        if before is None:
+            first, last = now[i], now[part.stop - 1]
+            sums[first : last + 1] += (now[part] == np.arange(first, last + 1)[:, None]).astype(np.float64) @ y
+        elif k <= _FEW:
+            clusters = np.arange(k)[:, None]
+            sums += ((now[part] == clusters) - (before[part] == clusters).astype(np.float64)) @ y
+        else:
+            for row, to, off in zip(y, now[part].tolist(), before[part].tolist(), strict=True):
+                sums[to] += row
+                sums[off] -= row
+
+
+def _pick(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """x[rows], in scratch memory."""
+    if not x.flags.c_contiguous:  # take would copy all of x first
+        return x[rows]
+    return np.take(x, rows, axis=0, out=scratch("kmeans rows", (len(rows), x.shape[1]), x.dtype), mode="clip")
