@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike
 
+    from scratchnet.manifold.descent import EmbeddingState
     from scratchnet.manifold.embedding import NeighbourEmbedding
-    from scratchnet.manifold.sne import EmbeddingState
 
 __all__ = ["animation", "crowding", "embeddings", "forces"]
 
