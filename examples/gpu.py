@@ -1,10 +1,10 @@
 """One script, CPU or GPU.
 
-    python examples/gpu.py              # "auto": CuPy where a GPU answers, else NumPy
+    python examples/gpu.py              # "auto": CuPy if there is a GPU that works, else NumPy
     SCRATCHNET_BACKEND=cupy python examples/gpu.py
 
-The switch says where arrays are born; after that arrays decide. Results live where the model does, and to_numpy brings
-them back.
+The switch decides where new arrays are created; after that functions follow their arrays. Results are on the device of
+the model, and to_numpy copies them to the host.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main() -> None:
     for state in vae.steps(X):
         print(f"epoch {state.epoch}: {state} in {state.metrics['seconds']:.2f} s")
     images = vae.sample(4, random_state=0)
-    print(f"samples are born on {get_xp(images).__name__}; to_numpy gives {type(to_numpy(images)).__name__}")
+    print(f"samples are {get_xp(images).__name__} arrays; to_numpy gives {type(to_numpy(images)).__name__}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Your own table in, clusters and a compressed code out.
+"""Clusters and a compressed code of your own table.
 
     python examples/own_data.py [table.csv]
 
-Without an argument a small table is written first. Any .npy, .npz or .csv with one row a sample will do; a column
-called label, target or y is kept apart.
+Without an argument a small table is written first. Any .npy, .npz or .csv file with one row per sample works; a column
+called label, target or y holds the labels.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main() -> None:
         X, y = load_table(path)
         print(f"{path.name}: {X.shape[0]} rows, {X.shape[1]} columns, labels {'yes' if y is not None else 'no'}")
 
-        X = (X - X.mean(axis=0)) / X.std(axis=0)  # measurements of different units: bring them to one scale
+        X = (X - X.mean(axis=0)) / X.std(axis=0)  # the measurements have different units: rescale them
         kmeans = KMeans(3, n_init=10, random_state=0).fit(X)
         print(f"k-means: inertia {kmeans.inertia_:.1f}, cluster sizes {np.bincount(kmeans.labels_).tolist()}")
         if y is not None:
@@ -50,10 +50,10 @@ def main() -> None:
         )  # fmt: skip
         model.fit(X)
         explained = 1 - np.square(model.reconstruct(X) - X).mean() / X.var()
-        print(f"two numbers a row keep {explained:.0%} of the variance (best epoch {model.best_epoch_})")
+        print(f"two numbers per row keep {explained:.0%} of the variance (best epoch {model.best_epoch_})")
         copy = Autoencoder.load(model.save(Path(folder) / "model.safetensors"))
         assert (copy.transform(X) == model.transform(X)).all()
-        print("saved, loaded, and the same codes bit by bit")
+        print("saved and loaded: the codes have the same bits")
 
 
 if __name__ == "__main__":

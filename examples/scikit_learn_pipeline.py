@@ -1,4 +1,4 @@
-"""scratchnet's estimators among scikit-learn's: in pipelines, in searches, with data frames.
+"""scratchnet's estimators with scikit-learn's tools: pipelines, grid searches, data frames.
 
     pip install '.[test]' && python examples/scikit_learn_pipeline.py
 
@@ -21,7 +21,7 @@ from scratchnet.neighbors import KNeighborsClassifier
 
 
 def components_and_neighbors(X: np.ndarray, y: np.ndarray) -> None:
-    """Search two estimators of ours together: how many components, how many neighbours."""
+    """A joint grid search over two estimators: how many components, how many neighbours."""
     pipe = make_pipeline(PCA(), KNeighborsClassifier())
     grid = {"pca__n_components": [5, 20, 50], "kneighborsclassifier__n_neighbors": [1, 5]}
     search = GridSearchCV(pipe, grid, cv=3).fit(X, y)
@@ -29,7 +29,7 @@ def components_and_neighbors(X: np.ndarray, y: np.ndarray) -> None:
 
 
 def components_by_likelihood(X: np.ndarray) -> None:
-    """PCA is a probabilistic model: without any labels, held-out rows say how many components they bear."""
+    """PCA is a probabilistic model: the likelihood of held-out rows selects the number of components."""
     widths = [5, 50, 200, 400]
     search = GridSearchCV(PCA(), {"n_components": widths}, cv=3).fit(X)
     scores = search.cv_results_["mean_test_score"]
@@ -38,13 +38,13 @@ def components_by_likelihood(X: np.ndarray) -> None:
 
 
 def codes_for_a_classifier(X: np.ndarray, y: np.ndarray) -> None:
-    """An autoencoder as a step: its codes feed the classifier, and each fold trains one of its own."""
+    """An autoencoder as a step of a pipeline: its codes are the classifier's input, and each fold trains its own."""
     pipe = make_pipeline(Autoencoder(n_latent=16, epochs=20, random_state=0), KNeighborsClassifier(3))
-    print(f"3 neighbours among codes: accuracy {cross_val_score(pipe, X, y, cv=3).mean():.3f}")
+    print(f"3 nearest neighbours on codes: accuracy {cross_val_score(pipe, X, y, cv=3).mean():.3f}")
 
 
 def a_data_frame() -> None:
-    """Column names are remembered, and columns in another order are refused."""
+    """Column names are stored, and columns in another order are an error."""
     rng = np.random.default_rng(0)
     group = rng.integers(3, size=200)
     frame = pd.DataFrame({"length": rng.normal(30 + 10 * group, 2), "weight": rng.normal(0.1 + 0.2 * group, 0.03)})
@@ -54,7 +54,7 @@ def a_data_frame() -> None:
     try:
         model[-1].predict(frame[["weight", "length"]])
     except ValueError as error:
-        print(f"columns in another order are refused: {str(error).splitlines()[-1]}")
+        print(f"columns in another order are an error: {str(error).splitlines()[-1]}")
     print(f"its distances to the centres are called {model.get_feature_names_out().tolist()}")
 
 

@@ -124,7 +124,7 @@ def test_a_bad_mirror_is_passed_over_and_its_answer_kept(server, tmp_path, monke
     assert everything_in(tmp_path) == ["file"]
 
 
-def test_nobody_listens(tmp_path):
+def test_a_refused_connection_is_reported(tmp_path):
     with pytest.raises(DownloadError, match="refused"):
         download(["http://127.0.0.1:9/file"], tmp_path / "file", check)
     assert everything_in(tmp_path) == []

@@ -14,7 +14,7 @@ PACKED = gzip.compress(TWO_BY_THREE, mtime=0)  # no time stamp: the names of the
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzipped"])
-@pytest.mark.parametrize("name", ["a-idx2-ubyte", "a.gz"])  # the content tells, not the name
+@pytest.mark.parametrize("name", ["a-idx2-ubyte", "a.gz"])  # recognised by content, not by name
 def test_reads_plain_and_gzipped(tmp_path, pack, name):
     (tmp_path / name).write_bytes(pack(TWO_BY_THREE))
     a = read_idx(tmp_path / name)

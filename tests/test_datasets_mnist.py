@@ -195,7 +195,7 @@ def test_unset_places_are_named_as_such(tiny):
         (gzip.compress(bytes(100), mtime=0)[:-9], "is a damaged gzip file"),
     ],
 )
-def test_a_damaged_file_is_passed_over_aloud(tiny, tmp_path, content, message):
+def test_a_damaged_file_is_skipped_with_a_warning(tiny, tmp_path, content, message):
     put(tmp_path / "mnist", tiny)
     put(cache_folder() / "mnist", tiny)
     (tmp_path / "mnist" / LABELS).write_bytes(content)

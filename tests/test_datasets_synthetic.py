@@ -78,7 +78,7 @@ def test_blobs_without_spread_are_their_centers():
 
 
 def test_blobs_have_the_asked_moments(seed):
-    """n = 20,000 a cluster: the standard error of a mean is std / 141, of a standard deviation std / 200; 5 of them."""
+    """n = 20,000 per cluster: a mean has the standard error std / 141, a standard deviation std / 200; 5 of them."""
     centers, std = np.array([[3.0, -2.0], [100.0, 50.0]]), [0.5, 4.0]
     X, y = make_blobs(40_000, centers=centers, cluster_std=std, random_state=seed)
     for k in range(2):

@@ -199,7 +199,7 @@ def test_a_label_for_an_npy(tmp_path):
 
 
 def test_no_file_folder_suffix(tmp_path, write):
-    assert refused(tmp_path / "no.csv", FileNotFoundError).startswith("there is no file FILE (seen from ")
+    assert refused(tmp_path / "no.csv", FileNotFoundError).startswith("there is no file FILE (current folder: ")
     assert refused(tmp_path, IsADirectoryError).startswith("FILE is a folder; name a file: .npy")
     path = write("{}", "a.json")
     assert refused(path) == "FILE has the suffix '.json'; scratchnet reads .npy, .npz, .csv, .tsv and .txt"

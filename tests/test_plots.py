@@ -1,4 +1,4 @@
-"""Figures: the right axes and artists, device arrays welcome, matplotlib's own state left alone."""
+"""Figures: the right axes and artists, from NumPy and device arrays, without changes to matplotlib's state."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from scratchnet.decomposition import PCA
 
 
 def drawn(figure):
-    """Render it: what cannot be drawn fails here, and warnings are errors."""
+    """Render the figure, because some errors and warnings occur only then."""
     figure.canvas.draw()
     return figure
 
@@ -49,13 +49,13 @@ def linear_palette():
 
 
 @pytest.mark.parametrize("eye", SEEN_BY)
-def test_ten_colours_differ_for_every_eye(eye):
+def test_ten_colours_differ_for_all_colour_vision(eye):
     lab = oklab(np.clip(linear_palette() @ np.transpose(SEEN_BY[eye]), 0, 1))
     distance = np.linalg.norm(lab[:, None] - lab, axis=2) + 9 * np.eye(10)
     assert distance.min() > 0.13  # tab10: 0.007 for protanopes
 
 
-def test_no_colour_is_lost_on_white_or_black():
+def test_all_colours_are_visible_on_white_and_black():
     lightness = oklab(linear_palette())[:, 0]
     assert lightness.min() > 0.45
     assert lightness.max() < 0.85
@@ -184,7 +184,7 @@ def test_dendrogram_by_hand(xp):
 
 
 def test_dendrogram_colours_clusters_like_their_labels(rng):
-    """A scatter of ``labels_`` beside it shows the same colours."""
+    """The colours are those of a scatter plot of ``labels_``."""
     X = np.r_[rng.normal(9, 1, (20, 2)), rng.normal(0, 1, (20, 2))]
     model = AgglomerativeClustering(2).fit(X)
     at = float(model.distances_[-2:].mean())

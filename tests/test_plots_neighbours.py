@@ -1,4 +1,4 @@
-"""Figures of neighbour embeddings: what is drawn, and that an animation is a GIF of the whole descent."""
+"""Figures of neighbour embeddings: what they show, and that an animation is a GIF of the whole descent."""
 
 from __future__ import annotations
 

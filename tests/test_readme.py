@@ -1,4 +1,4 @@
-"""The README's code runs as it stands, and what it says about the package is so."""
+"""The README's code runs as printed, and its statements about the package are true."""
 
 from __future__ import annotations
 

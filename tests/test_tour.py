@@ -1,4 +1,4 @@
-"""The tour's report: complete, self-contained, and true to its numbers. Runs on a small table of the user's own."""
+"""The tour's report is complete, self-contained, and agrees with its numbers. Runs on a small table of its own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from scratchnet.tour.data import nearest, own_table, projection_errors
 from scratchnet.tour.latent_space import unevenness
 from scratchnet.tour.report import LeftOut, Number, Picture, Progress, Report, Section, Table, to_svg
 
-pytestmark = pytest.mark.filterwarnings("ignore:posterior collapse")  # 300 images are few for a VAE, and it says so
+pytestmark = pytest.mark.filterwarnings("ignore:posterior collapse")  # 300 images are too few for a VAE
 
 
 def read(folder):
@@ -45,7 +45,7 @@ def digits():
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, digits):
-    """The whole tour on them: page, results, sections by name; on the strict double, which asks what CuPy asks."""
+    """The whole tour on them: page, results, sections by name; on the strict double, which is as strict as CuPy."""
     folder, sections, add = tmp_path_factory.mktemp("tour"), {}, Report.add
 
     def remember(self, progress, part):
@@ -376,7 +376,7 @@ def test_results_that_do_not_exist_are_null_and_a_dash(tmp_path):
         assert text in page
 
 
-def test_a_section_nobody_announced_is_an_error():
+def test_an_unknown_section_is_an_error():
     with pytest.raises(KeyError, match="has no section 'two'"):
         report_of(LeftOut("two", "why"))
 

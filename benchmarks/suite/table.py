@@ -126,7 +126,7 @@ def full(records: list[Record]) -> str:
 
 
 def limits(records: list[Record]) -> str:
-    """For docs/benchmarks.md: each case beside what the machine's peaks allow."""
+    """For docs/benchmarks.md: each case compared with the machine's peaks."""
     parts = []
     for own in _by((r for r in newest(records) if "limit" in r), _machine).values():
         rows = []

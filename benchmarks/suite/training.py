@@ -48,8 +48,8 @@ def vae(quick: bool) -> Iterator[Race]:
 
 
 def training_work(widths: list[int], n: int, batch: int) -> Work:
-    """Of an epoch: three products a layer (two in the first), Adam's seven passes over the weights each step, and three
-    passes over every layer's batch."""
+    """Work of an epoch: three products per layer (two in the first), Adam's seven passes over the weights in each step,
+    and three passes over the batch of every layer."""
     flops = sum(6.0 * a * b * n for a, b in _layers(widths)) - 2.0 * widths[0] * widths[1] * n
     return Work(flops, 4.0 * 7 * parameters(widths) * (n / batch) + 4.0 * 3 * sum(widths) * n)
 

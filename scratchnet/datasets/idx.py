@@ -38,7 +38,7 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def gunzip(data: bytes, name: str) -> bytes:
-    """``data`` decompressed if its first two bytes are gzip's, else unchanged; ``name`` stands in error messages."""
+    """``data`` decompressed if its first two bytes are gzip's, else unchanged; ``name`` is for error messages."""
     if not data.startswith(_GZIP_MAGIC):
         return data
     try:

@@ -22,7 +22,7 @@ def load_table(path: str | os.PathLike[str], label: str | None = None) -> tuple[
     r"""A table of numbers from a file; rows are samples.
 
     - ``.npy``: one array (n, d).
-    - ``.npz``: the array ``X`` (or ``x``), or the only one beside the labels.
+    - ``.npz``: the array ``X`` (or ``x``), or else the only one that is not the labels.
     - ``.csv``, ``.tsv``, ``.txt``: UTF-8 text, one row per line. The delimiter (comma, semicolon, tab or spaces) is
       detected. The first row is a header if some cell is text and no cell is a number other than a whole number. A
       first column with an empty name is a row index, as pandas and R write it, and is left out.
@@ -65,7 +65,7 @@ def load_table(path: str | os.PathLike[str], label: str | None = None) -> tuple[
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; name a file: .npy, .npz, .csv, .tsv or .txt")
     if not path.exists():
-        raise FileNotFoundError(f"there is no file {path} (seen from {Path.cwd()})")
+        raise FileNotFoundError(f"there is no file {path} (current folder: {Path.cwd()})")
     suffix = path.suffix.lower()
     if suffix in (".npy", ".npz"):
         X, y = _read_numpy(path, label)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike
 
+    from scratchnet.manifold.descent import EmbeddingState
     from scratchnet.manifold.embedding import NeighbourEmbedding
-    from scratchnet.manifold.sne import EmbeddingState
 
 __all__ = ["animation", "crowding", "embeddings", "forces"]
 
@@ -42,7 +42,7 @@ def embeddings(panels: Mapping[str, ArrayLike], labels: ArrayLike | None = None,
     Raises
     ------
     ValueError
-        If there is no panel.
+        If ``panels`` is empty.
     """
     if not panels:
         raise ValueError("panels is empty; give at least one title and its embedding")
@@ -156,7 +156,7 @@ def animation(
     Raises
     ------
     ValueError
-        If there are no states.
+        If ``states`` is empty.
     """
     from PIL import Image  # comes with matplotlib
 

@@ -93,7 +93,7 @@ def figure(
 ) -> tuple[Figure, NDArray[Any]]:
     """A new figure and its array of axes, always (n_rows, n_columns); ``kwargs`` go to ``Figure.subplots``.
 
-    ``size`` is (width, height) in inches. The figure belongs to no pyplot window: there is nothing to close.
+    ``size`` is (width, height) in inches. pyplot does not know the figure, so it need not be closed.
 
     Examples
     --------

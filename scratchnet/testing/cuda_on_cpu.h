@@ -123,7 +123,7 @@ inline void __syncthreads() { emulator::wait(emulator::AT_BLOCK); }
 inline void __syncwarp(unsigned = 0xffffffffu) { emulator::wait(emulator::AT_WARP); }
 
 // Every thread of the warp hands over x and gets that of lane ``from``. The next exchange uses the other half of
-// ``handed``: nobody can be two exchanges ahead, so what a slow thread still has to read is not written over.
+// ``handed``: no thread can be two exchanges ahead, so values that a slow thread has yet to read are not overwritten.
 template <class T> T exchange(T x, unsigned from) {
     using namespace emulator;
     unsigned half = turn[now]++ % 2;
@@ -157,7 +157,7 @@ template <class T> std::string kind() {
 template <class... A> std::string signature(void (*)(A...)) { return (kind<A>() + ... + std::string()); }
 
 // In float, numbers below the smallest normal one count as 0 from here on, as CuPy compiles kernels (-ftz=true).
-// (Where the processor is told so, it does the same to double.)
+// (The processor mode that does this applies to double as well.)
 struct FlushToZero {
 #ifdef __SSE__
     unsigned before = _mm_getcsr();

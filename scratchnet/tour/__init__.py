@@ -1,4 +1,4 @@
-"""The tour: the experiments of five lectures, chapter by chapter, into one report.
+"""The tour: the experiments of five lectures, chapter by chapter, in one report.
 
 from scratchnet.tour import run_tour
 run_tour("tour")                                  # everything, on the embedded digits
@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -26,6 +26,9 @@ from scratchnet.tour import autoencoder, clustering, conditional, latent_space, 
 from scratchnet.tour.data import TourData, embedded_digits, own_table
 from scratchnet.tour.report import Chapter, Progress, Report
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
 __all__ = ["CHAPTERS", "run_tour"]
 
 CHAPTERS: dict[str, Chapter] = {
@@ -36,34 +39,44 @@ CHAPTERS: dict[str, Chapter] = {
 
 
 def run_tour(
-    out: str | os.PathLike[str], *, chapters: Sequence[str] | None = None, seed: int = 0, data: Any = None
+    out: str | os.PathLike[str],
+    *,
+    chapters: Sequence[str] | None = None,
+    seed: int = 0,
+    data: tuple[ArrayLike, ArrayLike | None] | None = None,
 ) -> Path:
     """Run the lectures' experiments and write ``index.html`` and ``results.json`` into the folder ``out``.
 
-    Both files are rewritten after every section, so that a tour that is stopped leaves a report that says what is
-    missing. The numbers that sum up a chapter are printed as it ends.
+    Both files are rewritten after every section, so that a stopped tour leaves a report, which says what is missing.
+    The main numbers of a chapter are printed when it ends.
 
     Parameters
     ----------
     out : path
-        Made if it is not there. Only the two files named above are written.
+        Created if it does not exist. Only the two files named above are written.
     chapters : sequence of str, optional
-        Names out of ``CHAPTERS``; by default all of them.
+        Names from ``CHAPTERS``; by default all of them.
     seed : int
-        Of every random number.
+        Seed of all random numbers.
     data : (X, y), optional
         Your own table instead of the embedded digits: X (n, d) with at least 100 rows, y (n,) classes or None.
 
     Returns
     -------
-    Path of the report.
+    Path
+        The report, ``index.html``.
+
+    Raises
+    ------
+    ValueError
+        If a chapter does not exist, or if ``data`` has too few rows.
     """
     chosen = _choose(chapters)
     tour_data = embedded_digits() if data is None else own_table(data[0], data[1], seed)
     report = Report("scratchnet tour", _about(tour_data, seed), [Progress(chapter) for chapter in chosen])
     folder = Path(out)
     page = report.write(folder)
-    # one BLAS thread: models train side by side, one a core (see training.py), and row blocks run on threads anyway
+    # one BLAS thread: models train in parallel, one per core (see training.py), and row blocks run on threads anyway
     with (
         threadpool_limits(1, "blas"),
         tqdm(total=sum(len(chapter.sections) for chapter in chosen), unit="section", disable=None, leave=False) as bar,
@@ -97,7 +110,7 @@ def _run_chapter(report: Report, progress: Progress, data: TourData, seed: int, 
             bar.set_postfix_str("", refresh=False)
             bar.update()
         progress.finished = True
-    finally:  # an error or Ctrl-C leaves the report of what there is
+    finally:  # after an error or Ctrl-C the report still has the sections so far
         progress.seconds = time.perf_counter() - start
         report.write(folder)
 
@@ -108,7 +121,7 @@ def _about(data: TourData, seed: int) -> dict[str, str]:
     packages = {"scratchnet": scratchnet.__version__, "NumPy": np.__version__, "matplotlib": matplotlib.__version__}
     xp = backend_module()
     if xp is not np:
-        packages[xp.__name__] = xp.__version__  # no package is called cupy: they are cupy-cuda12x and its kin
+        packages[xp.__name__] = xp.__version__  # packages are called cupy-cuda12x and so on, none is called cupy
     return {
         **data.about,
         "versions": ", ".join(f"{name} {number}" for name, number in packages.items())

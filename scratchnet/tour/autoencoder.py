@@ -1,4 +1,4 @@
-"""Chapter autoencoder: training, code sizes against PCA over seeds; then the plane, strange input, clustering."""
+"""Chapter autoencoder: training, code sizes compared with PCA; then the plane, unfamiliar input, clustering."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from scratchnet import plots
 from scratchnet.autoencoders import Autoencoder
 from scratchnet.backend import Array, asarray
 from scratchnet.decomposition import PCA
-from scratchnet.tour.autoencoder_codes import clusters, plane, plane_network, strange_input, strangers_network
+from scratchnet.tour.autoencoder_codes import clusters, plane, plane_network, strange_input, strange_network
 from scratchnet.tour.data import TourData, first_of_each, mse, projection_errors, three_classes
 from scratchnet.tour.report import Chapter, LeftOut, Number, Picture, Section, Table, Tell
 from scratchnet.tour.training import Trainings
+
+__all__ = ["CHAPTER", "Unrolled"]
 
 EPOCHS, RATE, SIZES, SEEDS = 8, 3e-3, (2, 8, 32), 3
 IMPORT = "from scratchnet.autoencoders import Autoencoder"
@@ -30,7 +32,7 @@ def _run(data: TourData, seed: int, tell: Tell) -> Iterator[Section | LeftOut]:
                 held_out = {"validation": data.X_test} if each else {}
                 wanted[k, i] = train(_network(k, seed + i), data.X, each=each, **held_out)
         in_the_plane = train(plane_network(seed), data.X[asarray(rows)])
-        reverse = train(strangers_network(data, seed), data.strange[: len(data.strange) * 4 // 5])
+        reverse = train(strange_network(data, seed), data.strange[: len(data.strange) * 4 // 5])
 
         pca = PCA().fit(data.X)
         model = wanted[SIZES[-1], 0].result()
@@ -52,7 +54,7 @@ def _error(model: Autoencoder, data: TourData) -> float:
 
 
 class Unrolled:
-    """Reconstructions of a few held-out samples, one row an epoch, gathered while a model trains."""
+    """Reconstructions of a few held-out samples after some epochs, one row each, collected while a model trains."""
 
     def __init__(self, data: TourData) -> None:
         self.x = data.X_test[asarray(first_of_each(data.y_test, data.n_classes))]
@@ -73,23 +75,23 @@ def _training(data: TourData, model: Autoencoder, unrolled: Unrolled) -> Section
     pictures = [
         Picture(
             plots.history(model.history_),
-            "Training and validation loss in nats a sample over the epochs: both fall steeply, then slowly.",
+            "Training and validation loss in nats per sample over the epochs: both fall steeply, then slowly.",
         )
     ]
     if data.shape:
         picture = Picture(
             plots.reconstructions(*rows, labels=labels, shape=data.shape),
             f"Held-out {data.name} in the first row; below them their reconstructions by the untrained network, which "
-            "are grey noise, and after more and more epochs of training.",
+            "are grey noise, and after one or more epochs of training.",
         )
         pictures.insert(0, picture)
     n_weights = model.params_.theta.size
     return Section(
         "training",
-        says=f"""<p>An autoencoder squeezes its input through a narrow code and is trained to give it back. Here the
+        says=f"""<p>An autoencoder compresses its input into a small code and is trained to reconstruct it. Here the
             layers are {data.n_features}–128–32–128–{data.n_features} with ReLU, and the loss is the cross-entropy
-            between the input <i>x</i> and the output <i>x̂</i>, summed over the entries. Every gradient is written
-            out by hand.</p>
+            between the input <i>x</i> and the output <i>x̂</i>, summed over the entries. Every gradient is written by
+            hand.</p>
             <p class="formula"><i>x̂</i> = <i>g</i>(<i>f</i>(<i>x</i>)), &nbsp; loss = −Σ<sub>j</sub>
             [<i>x</i><sub>j</sub> log <i>x̂</i><sub>j</sub> + (1 − <i>x</i><sub>j</sub>) log(1 −
             <i>x̂</i><sub>j</sub>)]</p>""",
@@ -102,12 +104,12 @@ def _training(data: TourData, model: Autoencoder, unrolled: Unrolled) -> Section
             "before": Number("held-out error, untrained", _error(untrained, data), "MSE", ".4f"),
             "after": Number("held-out error, trained", _error(model, data), "MSE", ".4f"),
         },
-        sees="Before training the output has nothing to do with the input. After {epochs} epochs the error on data "
-        "that the network has never seen has fallen from {before} to {after}. The held-out loss, {test} nats, is "
+        sees="Before training, the output is unrelated to the input. After {epochs} epochs, the error on held-out data "
+        "has fallen from {before} to {after}. The held-out loss, {test} nats, is "
         + (
             "close to the {train} nats on the training data: there is little overfitting."
             if last["validation_loss"] < 1.05 * last["loss"]
-            else "above the {train} nats on the training data: the network has begun to learn its samples by heart."
+            else "above the {train} nats on the training data: the network has begun to memorise its samples."
         ),
         code=data.code(
             IMPORT,
@@ -148,14 +150,14 @@ def _sizes(data: TourData, models: dict[int, list[Autoencoder]], pca: PCA) -> Se
         picture = Picture(
             plots.reconstructions(*rows, labels=labels, shape=data.shape),
             f"Held-out {data.name} and their reconstructions from codes of 2, 8 and 32 numbers: the more numbers, the "
-            "more of the input is kept.",
+            "better the reconstruction.",
         )
         pictures.insert(0, picture)
     return Section(
         "sizes",
-        says="""<p>The larger the code, the better the reconstruction. PCA of the same width is the best that
-            straight lines and planes can do; the layers of an autoencoder may bend. Each network was trained from
-            three seeds, because where it ends depends on where it starts.</p>""",
+        says="""<p>The larger the code, the better the reconstruction. PCA with the same number of components is the
+            best linear map; the layers of an autoencoder are nonlinear. Each network was trained from three seeds,
+            because the result depends on the initial weights.</p>""",
         pictures=pictures,
         numbers=numbers,
         tables=[
@@ -165,11 +167,11 @@ def _sizes(data: TourData, models: dict[int, list[Autoencoder]], pca: PCA) -> Se
         sees="From {low} to {high} numbers the autoencoder's held-out error falls from {ae2} ± {sd2} to {ae32} ± "
         "{sd32}, PCA's from {pca2} to {pca32}. "
         + (
-            "At every size the bent map beats the flat one by more than two standard deviations over seeds."
+            "At every size the autoencoder is better than PCA by more than two standard deviations over seeds."
             if wins == len(models)
-            else "The flat map is never beaten here: these data need no bending, or more training."
+            else "PCA is never beaten here: these data need no nonlinear map, or the networks need more training."
             if wins == 0
-            else "The bent map is clearly better at {wins} of the {sizes} sizes."
+            else "The autoencoder is clearly better at {wins} of the {sizes} sizes."
         ),
         code=data.code(
             IMPORT,
@@ -185,12 +187,12 @@ CHAPTER = Chapter(
     name="autoencoder",
     title="Autoencoders",
     lectures="lectures 1 to 4",
-    lead="A network that has to give back its input through a narrow code learns what its inputs have in common.",
+    lead="A network that must reconstruct its input from a small code learns what its inputs have in common.",
     sections={
-        "training": "From noise to likeness",
+        "training": "From noise to reconstructions",
         "sizes": "How large a code?",
         "plane": "A code of two numbers",
-        "strange": "Input of another kind",
+        "strange": "Unfamiliar input",
         "clusters": "Clustering the codes",
     },
     headline=["training.after", "sizes.ae2", "sizes.pca2", "strange.auroc"],

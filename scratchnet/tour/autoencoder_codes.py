@@ -1,4 +1,4 @@
-"""Chapter autoencoder, continued: a code of two numbers, strange input both ways round, clustering the codes."""
+"""Chapter autoencoder, continued: a code of two numbers, unfamiliar input in both directions, clustering the codes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from scratchnet.metrics import auroc, clustering_accuracy, knn_accuracy, normali
 from scratchnet.tour.data import TourData, mse
 from scratchnet.tour.report import LeftOut, Number, Picture, Section, Table, Tell
 
+__all__ = ["clusters", "plane", "plane_network", "separation", "strange_input", "strange_network"]
+
 IMPORT = "from scratchnet.autoencoders import Autoencoder, latent"
 FIT = "model = Autoencoder((128,), 32, epochs=8, learning_rate=3e-3).fit(X)"
-N_WARD = 2000  # samples that Ward's clustering sees: it needs all their distances
-STARTS = 3  # of k-means, on raw data
+N_WARD = 2000  # samples for Ward's clustering, which needs all their distances
+STARTS = 3  # seeds of k-means on raw data
 
 
 def plane_network(seed: int) -> Autoencoder:
@@ -44,17 +46,17 @@ def plane(data: TourData, model: Autoencoder, rows: np.ndarray, names: str) -> S
             mse(flat.inverse_transform(flat.transform(X_test)), X_test), "MSE", ".4f",
         ),
     }  # fmt: skip
-    sees = "Two numbers a sample leave an error of {train} on the training data and {test} on held-out data; two "
+    sees = "Two numbers per sample leave an error of {train} on the training data and {test} on held-out data; two "
     sees += "principal components leave {pca}."
     if y is not None and y_test is not None:
         numbers["knn"] = Number("10-NN accuracy, held-out, in the plane", _knn(model, X, y, X_test, y_test))
         numbers["knn_pca"] = Number("10-NN accuracy, held-out, in PCA's plane", _knn(flat, X, y, X_test, y_test))
-        sees += " Nobody told the network about classes, yet ten neighbours in its plane name the right one for a "
-        sees += "share of {knn} of the held-out samples; in PCA's plane it is {knn_pca}."
+        sees += " The network was trained without classes, yet ten neighbours in its plane predict the right one for a "
+        sees += "share of {knn} of the held-out samples; in PCA's plane the share is {knn_pca}."
     pictures = [
         Picture(
             plots.scatter(Z, data.named(y), axis_labels=("z₁", "z₂")),
-            f"Scatter plot of the two-number codes of the classes {names}, one colour a class.",
+            f"Scatter plot of the two-number codes of the classes {names}, one colour per class.",
         )
     ]
     if data.shape:
@@ -62,8 +64,8 @@ def plane(data: TourData, model: Autoencoder, rows: np.ndarray, names: str) -> S
     return Section(
         "plane",
         says=f"""<p>A deeper network, {data.n_features}–500–300–2–300–500–{data.n_features} with tanh and squared
-            error, trained on {names}. Its code is a point in the plane, so the whole latent space can be seen: each
-            sample is a dot, and every place between the dots can be decoded too.</p>""",
+            error, trained on {names}. Its code is a point in the plane, so the whole latent space is visible: each
+            sample is a dot, and every other point can be decoded too.</p>""",
         pictures=pictures,
         numbers=numbers,
         sees=sees,
@@ -81,7 +83,7 @@ def _knn(model: Any, X: Array, y: np.ndarray, X_test: Array, y_test: np.ndarray)
 
 
 def _seen_and_new(data: TourData, model: Autoencoder, train: tuple[Array, Any], test: tuple[Array, Any]) -> Picture:
-    """Five training samples and five held-out ones with their reconstructions, of all the classes there are."""
+    """Five training samples and five held-out ones, from all classes, with their reconstructions."""
     rows = []
     for X, y in (train, test):
         chosen = np.arange(5) if y is None else np.concatenate([np.flatnonzero(y == k)[:2] for k in np.unique(y)])[:5]
@@ -91,31 +93,31 @@ def _seen_and_new(data: TourData, model: Autoencoder, train: tuple[Array, Any], 
     return Picture(
         plots.reconstructions(shown, get_xp(images).clip(images, 0, 1), shape=data.shape),
         "Ten images above their reconstructions from two numbers: five of the training data, then five held-out ones.",
-        "The left half was trained on, the right half was not.",
+        "Left half: training data; right half: held-out data.",
     )
 
 
 def _walk_in_plane(data: TourData, model: Autoencoder, Z: Array) -> Picture:
-    """Decoded images along a long straight way through the codes: between two far quantiles of the first axis."""
+    """Decoded images along a straight line through the codes, between two extreme quantiles of the first axis."""
     order = to_numpy(Z)[:, 0].argsort()
     codes = latent.interpolate(Z[int(order[len(order) // 20])], Z[int(order[-len(order) // 20])])
     images = model.inverse_transform(codes)
     return Picture(
         plots.image_grid(get_xp(images).clip(images, 0, 1), shape=data.shape, n_columns=10),
         "Ten images decoded at equal steps along a straight line through the plane of codes.",
-        "A walk on a straight line through the plane, from one edge of the codes to the other.",
+        "Along a straight line through the plane, from one edge of the codes to the other.",
     )
 
 
-def strangers_network(data: TourData, seed: int) -> Autoencoder:
-    """For the other way round, to be trained on what is strange: fewer samples, so more epochs."""
+def strange_network(data: TourData, seed: int) -> Autoencoder:
+    """A network to train on the strange data, for the opposite direction: fewer samples, so more epochs."""
     return Autoencoder(
         hidden=(128,), n_latent=min(32, data.n_features), epochs=40, learning_rate=3e-3, random_state=seed
     )
 
 
 def strange_input(data: TourData, model: Autoencoder, pca: PCA, reverse: Autoencoder) -> Section:
-    """``reverse`` is a network that was trained on the first four fifths of what is strange."""
+    """``reverse`` is a network that was trained on the first four fifths of the strange data."""
     known = data.strange[len(data.strange) * 4 // 5 :]
     A = pca.components_[: model.n_latent]
 
@@ -134,49 +136,50 @@ def strange_input(data: TourData, model: Autoencoder, pca: PCA, reverse: Autoenc
     if data.shape:
         picture = Picture(
             plots.reconstructions(data.strange[:10], model.reconstruct(data.strange[:10]), shape=data.shape),
-            f"Ten {data.strange_name} and what the network makes of them.",
+            f"Ten {data.strange_name} and their reconstructions by the network.",
         )
         pictures.insert(0, picture)
     back = [to_numpy(latent.outlier_scores(reverse, X)) for X in (known, data.X_test)]
     return Section(
         "strange",
-        says=f"""<p>A network that was trained on {data.name} has no reason to reconstruct anything else. The error
-            of the reconstruction therefore tells whether an input is of the known kind; AUROC is the share of pairs
-            of one strange and one known input in which the strange one has the larger error. The rival is the same
-            score from PCA of the same width; and the other way round a network is trained on four fifths of the
-            {data.strange_name}, to which {data.name} are strange.</p>""",
+        says=f"""<p>A network that was trained on {data.name} reconstructs other inputs badly. The reconstruction error
+            therefore shows whether an input is like the training data. The AUROC is the share of pairs of one
+            unfamiliar and one familiar input in which the unfamiliar one has the larger error. PCA with as many
+            components is the baseline. In the opposite direction, a network is trained on four fifths of the
+            {data.strange_name}, and the {data.name} are unfamiliar.</p>""",
         pictures=pictures,
         numbers={
             "own": Number(f"error, held-out {data.name}", float(own.mean()), "MSE", ".4f"),
             "strange": Number(f"error, {data.strange_name}", float(strange.mean()), "MSE", ".4f"),
-            "ratio": Number("how many times as large", float(strange.mean() / own.mean()), "", ".1f"),
+            "ratio": Number("ratio of the errors", float(strange.mean() / own.mean()), "", ".1f"),
             "auroc": Number("AUROC of the error", separation(own, strange)),
             "pca": Number(
                 "the same with PCA of the same width",
                 separation(to_numpy(flat_scores(data.X_test)), to_numpy(flat_scores(data.strange))),
             ),
-            "reverse": Number(f"AUROC, trained on {data.strange_name}, {data.name} as strangers", separation(*back)),
+            "reverse": Number(f"AUROC, trained on {data.strange_name}, {data.name} unfamiliar", separation(*back)),
         },
-        sees=f"The network reconstructs {data.strange_name} {{ratio}} times as badly as {data.name}: {{strange}} "
-        "against {own}. The error alone tells the two apart with an AUROC of {auroc}; PCA's error does so with {pca}. "
-        "The other way round the AUROC is {reverse}.",
+        sees=f"The error on {data.strange_name} is {{ratio}} times the error on {data.name}: {{strange}} against "
+        f"{{own}}. "
+        "The error alone separates the two with an AUROC of {auroc}; PCA's error has {pca}. In the opposite direction "
+        "the AUROC is {reverse}.",
         code=data.code(
             IMPORT,
             FIT,
-            "scores = latent.outlier_scores(model, X_test)  # squared error; higher is stranger",
+            "scores = latent.outlier_scores(model, X_test)  # squared error; higher: less familiar",
             test=True,
         ),
     )
 
 
 def separation(known: np.ndarray, strange: np.ndarray) -> float:
-    """AUROC of scores that should be higher for what is strange."""
+    """AUROC of scores that should be higher for strange data."""
     return auroc(np.repeat([0, 1], [len(known), len(strange)]), np.concatenate([known, strange]))
 
 
 def clusters(data: TourData, models: dict[int, list[Autoencoder]], seed: int, tell: Tell) -> Section | LeftOut:
     if data.y is None:
-        return LeftOut("clusters", "clusters are scored against classes, and there are no labels")
+        return LeftOut("clusters", "clusters are compared with classes, and there are no labels")
     tell("k-means on pixels and codes")
     found = {"raw": [KMeans(data.n_classes, random_state=seed + i).fit_predict(data.X) for i in range(STARTS)]}
     names = {"raw": "all numbers"}
@@ -207,11 +210,11 @@ def clusters(data: TourData, models: dict[int, list[Autoencoder]], seed: int, te
     noise = np.hypot(np.std(nmi[best]), np.std(nmi["raw"]))
     return Section(
         "clusters",
-        says="""<p>Distances between raw samples of many dimensions say little, so k-means on them finds poor
-            groups. A code has fewer dimensions and less noise. How well groups fit the classes is measured by the
-            normalised mutual information (NMI: 0 for none, 1 for the same partition) and by the accuracy when every
-            group is given the class that suits it best. On codes every seed is another network; Ward's hierarchical
-            clustering of raw data is the rival that needs no code.</p>""",
+        says="""<p>Distances in many dimensions are not very informative, so k-means on raw samples finds poor clusters.
+            A code has fewer dimensions and less noise. How well clusters match the classes is measured by normalised
+            mutual information (NMI: 0 for no relation, 1 for the same partition) and by the accuracy with the best
+            matching of clusters to classes. Each seed on codes is another network; Ward's hierarchical clustering of
+            raw data is the baseline without a code.</p>""",
         numbers=numbers,
         tables=[
             Table(
@@ -220,14 +223,14 @@ def clusters(data: TourData, models: dict[int, list[Autoencoder]], seed: int, te
             )
         ],
         facts={"best": names[best]},
-        sees=f"On the raw data k-means reaches an NMI of {{raw_nmi}} ± {{raw_nmi_sd}} over its starts. The best are "
-        f"{{best}} with {{{best}_nmi}} ± {{{best}_nmi_sd}} over networks. "
+        sees=f"On the raw data k-means reaches an NMI of {{raw_nmi}} ± {{raw_nmi_sd}} over its starts. The best codes "
+        f"are {{best}} with {{{best}_nmi}} ± {{{best}_nmi_sd}} over networks. "
         + (
             "The gain is larger than the spread. "
             if gain > noise
-            else "The difference is within the spread: no gain to speak of. "
+            else "The difference is within the spread: no clear gain. "
             if abs(gain) <= noise
-            else "Here codes do not help: they were trained to reconstruct, not to separate. "
+            else "Here codes do not help: they are trained for reconstruction, not for separation. "
         )
         + "Ward's clustering of raw samples has {ward_nmi}"
         + (

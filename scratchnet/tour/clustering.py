@@ -1,4 +1,4 @@
-"""Chapter clustering: k-means panel by panel, its many minima, the digits, and why many dimensions are a curse."""
+"""Chapter clustering: k-means panel by panel, its local minima, the digits, and the curse of dimensionality."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from scratchnet.tour.clustering_graphs import cliques, linkages, neighbors, tree
 from scratchnet.tour.data import TourData
 from scratchnet.tour.report import Chapter, LeftOut, Number, Picture, Section, Table, Tell
 
-PLACES = [[-7, -4], [-5, 5], [0, 0], [4, 6], [7, -4]]  # of the groups in the plane
+__all__ = ["CHAPTER"]
+
+PLACES = [[-7, -4], [-5, 5], [0, 0], [4, 6], [7, -4]]  # centres of the groups in the plane
 K = len(PLACES)
 BLOBS = f"centers = {PLACES}\nX, y = make_blobs(400, centers=centers, cluster_std=1.4, random_state=0)"
 IMPORTS = "from scratchnet.cluster import KMeans\nfrom scratchnet.datasets import make_blobs"
@@ -35,8 +37,12 @@ def _run(data: TourData, seed: int, tell: Tell) -> Iterator[Section | LeftOut]:
     tell("nearest neighbours")
     yield neighbors(data)
     yield _concentration(data, seed)
-    large = data.shape is not None and min(data.shape) > 2  # else a shift by two pixels may be none
-    yield _same_distance(data, seed) if large else LeftOut("same", "its pictures need images of some size")
+    large = data.shape is not None and min(data.shape) > 2  # in smaller images a shift by two pixels changes nothing
+    yield (
+        _same_distance(data, seed)
+        if large
+        else LeftOut("same", "its pictures need images of more than two pixels a side")
+    )
 
 
 def _panels(X: Array, seed: int) -> Section:
@@ -46,15 +52,15 @@ def _panels(X: Array, seed: int) -> Section:
     best = KMeans(K, n_init=10, random_state=seed).fit(X).inertia_
     return Section(
         "panels",
-        says="""<p>Points that are near one another belong together. k-means looks for <i>k</i> centres; it starts
-            somewhere and then repeats two moves: give every point to its nearest centre, move every centre to the
-            mean of its points. Neither move can raise the objective <i>J</i>, so it ends. The centres cut the plane
-            into Voronoi cells: the places that are nearer to one centre than to any other.</p>
+        says="""<p>Points that are close to each other belong together. k-means looks for <i>k</i> centres. From some
+            initial centres it repeats two steps: assign every point to its nearest centre, then move every centre to
+            the mean of its points. Neither step can increase the objective <i>J</i>, so it converges. The centres
+            divide the plane into Voronoi cells: the places that are closer to one centre than to any other.</p>
             <p class="formula"><i>J</i> = Σ<sub>i</sub> |<i>x</i><sub>i</sub> − <i>μ</i><sub>c(i)</sub>|²</p>""",
         pictures=[
             Picture(
                 plots.kmeans_steps(states, X),
-                "Six panels of k-means on points in the plane: centres put at random, points assigned to them, "
+                "Six panels of k-means on points in the plane: random initial centres, points assigned to them, "
                 "centres moved, and so on until nothing changes; each panel shows the Voronoi cells of its centres.",
                 "Crosses are centres; colours are clusters.",
             )
@@ -65,12 +71,12 @@ def _panels(X: Array, seed: int) -> Section:
             "last": Number("objective J at the end", model.inertia_, "squared length", ",.0f"),
         },
         sees=(
-            "Centres that start beside one another drift apart until each has a group of its own. "
+            "Centres that start close together move apart until each has its own group. "
             if model.inertia_ < 1.01 * best
-            else "Centres move to the middle of their points, but not each finds a group of its own: this start ends "
-            "in a minimum that is not the smallest. "
+            else "Centres move to the middle of their points, but not every centre finds its own group: this run ends "
+            "in a local minimum that is not the global one. "
         )
-        + "In {rounds} rounds J falls from {first} to {last}; in the last round no point changes its centre.",
+        + "In {rounds} rounds J falls from {first} to {last}; in the last round no point changes its cluster.",
         code=f"from scratchnet import plots\n{IMPORTS}\n\n{BLOBS}\n"
         f'states = KMeans({K}, init="random", random_state=0).steps(X)\n'
         'plots.kmeans_steps(states, X).savefig("panels.png")',
@@ -80,7 +86,7 @@ def _panels(X: Array, seed: int) -> Section:
 def _starts(X: Array, seed: int, tell: Tell) -> Section:
     n_starts, curves, found = 40, {}, {}
     for init in ("random", "k-means++"):
-        tell(f"{n_starts} starts, {init}")
+        tell(f"{n_starts} runs, {init}")
         runs: dict[int, list[float]] = {}
         model = KMeans(K, init=init, n_init=n_starts, tol=0, random_state=seed)
         for state in model.steps(X):
@@ -104,15 +110,15 @@ def _starts(X: Array, seed: int, tell: Tell) -> Section:
         axes[0, 1].legend(title="start")
     return Section(
         "starts",
-        says="""<p><i>J</i> has many minima and k-means walks into the nearest one. So it is started several times
-            and the run with the smallest <i>J</i> is kept. k-means++ chooses better starts: each new centre is
-            drawn among the points, far ones with a larger probability.</p>""",
+        says="""<p><i>J</i> has many local minima, and k-means converges to one near its start. So it is run several
+            times, and the run with the smallest <i>J</i> is kept. k-means++ chooses better initial centres: each one
+            is drawn from the points, with a probability that grows with the distance to the centres so far.</p>""",
         pictures=[
             Picture(
                 fig,
                 "Left: the objective over the steps of many runs from random starts, blue where the run reaches the "
-                "best value, red where it gets stuck higher. Right: the final objectives of all runs in order, for "
-                "random and for k-means++ starts.",
+                "best value, red where it gets stuck at a higher one. Right: the final objectives of all runs, sorted, "
+                "for random and for k-means++ starts.",
                 "Left: runs that end within one percent of the best J are blue, the others red.",
             )
         ],
@@ -123,8 +129,8 @@ def _starts(X: Array, seed: int, tell: Tell) -> Section:
             "random": Number("runs within 1% of the best, random starts", share["random"], "%", ".0f"),
             "plusplus": Number("runs within 1% of the best, k-means++", share["k-means++"], "%", ".0f"),
         },
-        sees="The same algorithm on the same points ends at values of J between {best} and {worst}. Of {starts} "
-        "random starts {random}% come within a hundredth of the best, of {starts} k-means++ starts {plusplus}%.",
+        sees="The same algorithm on the same points ends at values of J between {best} and {worst}. Of {starts} runs "
+        "from random starts, {random}% come within one percent of the best; of {starts} k-means++ runs, {plusplus}%.",
         code=f"{IMPORTS}\n\n{BLOBS}\nfor seed in range(10):\n"
         f'    print(KMeans({K}, init="random", random_state=seed).fit(X).inertia_)\n'
         f"best = KMeans({K}, n_init=10, random_state=0).fit(X)",
@@ -138,7 +144,7 @@ def _raw(data: TourData, seed: int) -> Section:
     numbers = {
         "k": Number("clusters", k),
         "rounds": Number("rounds of the best of three runs", model.n_iter_),
-        "inertia": Number("objective J a sample", model.inertia_ / len(labels), "squared length", ".3f"),
+        "inertia": Number("objective J per sample", model.inertia_ / len(labels), "squared length", ".3f"),
     }
     names = None
     sees = "The {k} centres are means of many samples, so they look like blurred prototypes."
@@ -149,7 +155,7 @@ def _raw(data: TourData, seed: int) -> Section:
         names = [data.class_names[c] for c in main]
         numbers |= {
             "nmi": Number("NMI with the classes", float(normalized_mutual_info(data.y, labels))),
-            "accuracy": Number("accuracy, one class a cluster", float(clustering_accuracy(data.y, labels))),
+            "accuracy": Number("accuracy, one class per cluster", float(clustering_accuracy(data.y, labels))),
             "purity": Number(
                 "purity: samples that belong to the main class of their cluster",
                 100 * float(counts.max(axis=1).sum() / len(labels)), "%", ".1f",
@@ -157,13 +163,13 @@ def _raw(data: TourData, seed: int) -> Section:
             "kinds": Number("classes that are the main class of some cluster", len(set(main.tolist())), f"of {k}"),
         }  # fmt: skip
         sees += (
-            " Without ever seeing a label, k-means groups the data with an accuracy of {accuracy} and an NMI of {nmi}: "
-            "far from chance, and far from right."
+            " Without any labels, k-means reaches an accuracy of {accuracy} and an NMI of {nmi}: much better than "
+            "chance, but far from perfect."
             if 0.2 < float(numbers["accuracy"]) < 0.9
-            else " Against the true classes the groups have an accuracy of {accuracy} and an NMI of {nmi}."
+            else " Compared with the true classes, the clusters have an accuracy of {accuracy} and an NMI of {nmi}."
         )
         if len(set(main.tolist())) < k:
-            sees += " Only {kinds} classes own a cluster: some share one, others are spread over several."
+            sees += " Only {kinds} classes are the main class of a cluster: some share one, others are split."
     pictures = []
     if data.shape:
         sizes = np.bincount(labels, minlength=k)
@@ -181,9 +187,9 @@ def _raw(data: TourData, seed: int) -> Section:
         ]  # fmt: skip
     return Section(
         "raw",
-        says=f"""<p>The same algorithm on {data.n_features} raw numbers a sample. The classes are used only
-            afterwards, to see how well the groups fit them: by normalised mutual information (0 for none, 1 for the
-            same partition) and by accuracy under the best matching of clusters to classes.</p>""",
+        says=f"""<p>The same algorithm on samples of {data.n_features} raw numbers each. The classes are used only
+            afterwards, to measure how well the clusters match them: by normalised mutual information (NMI: 0 for no
+            relation, 1 for the same partition) and by accuracy with the best matching of clusters to classes.</p>""",
         pictures=pictures,
         numbers=numbers,
         sees=sees,
@@ -196,7 +202,7 @@ def _raw(data: TourData, seed: int) -> Section:
 
 
 def _pairwise(X: Array) -> np.ndarray:
-    """Distances of all pairs of different rows."""
+    """The distances of all pairs of rows."""
     d = to_numpy(squared_distances(X, X))
     return np.sqrt(d[np.triu_indices(len(d), 1)])
 
@@ -213,8 +219,7 @@ def _concentration(data: TourData, seed: int) -> Section:
     }
     numbers["own"] = Number(f"spread of distances, {data.name}", float(groups[data.name].std()))
     numbers |= {
-        f"edge{d}": Number(f"edge that holds a hundredth of the volume, {d} dimensions", 0.01 ** (1 / d))
-        for d in dimensions
+        f"edge{d}": Number(f"edge of a cube with 1% of the volume, {d} dimensions", 0.01 ** (1 / d)) for d in dimensions
     }
     contrast = {d: float(groups[f"{d} dimensions"].max() / groups[f"{d} dimensions"].min()) for d in (2, 784)}
     numbers |= {
@@ -226,10 +231,10 @@ def _concentration(data: TourData, seed: int) -> Section:
     )
     return Section(
         "concentration",
-        says="""<p>In many dimensions points are sparse and all distances are nearly the same. With independent
+        says="""<p>In many dimensions, points are sparse and all distances are nearly the same. With independent
             coordinates the squared distance is a sum of <i>d</i> terms: its mean grows like <i>d</i>, its standard
-            deviation only like √<i>d</i>, so the spread relative to the mean vanishes. What is called “near” then
-            means little. And a sub-cube that holds a hundredth of a cube's volume needs nearly its whole edge:
+            deviation only like √<i>d</i>, so the spread relative to the mean vanishes. Being “near” then
+            means little. And a sub-cube with one percent of a cube's volume spans nearly its whole edge:
             0.01<sup>1/<i>d</i></sup>.</p>
             <p class="formula">sd(|<i>x</i> − <i>y</i>|) / mean(|<i>x</i> − <i>y</i>|) &nbsp;∝&nbsp; 1 /
             √<i>d</i></p>""",
@@ -237,7 +242,7 @@ def _concentration(data: TourData, seed: int) -> Section:
             Picture(
                 plots.distributions(groups, xlabel="distance of a pair / mean distance", n_bins=80),
                 "Histograms of the distances between random points in a cube, divided by their mean: broad in two "
-                f"dimensions, ever narrower in more; the {data.name} lie in between.",
+                f"dimensions, narrower and narrower in more; the {data.name} lie in between.",
             )
         ],
         numbers=numbers,
@@ -247,7 +252,7 @@ def _concentration(data: TourData, seed: int) -> Section:
                 {**{f"uniform in {d} dimensions": [f"d{d}"] for d in dimensions}, data.name: ["own"]},
             ),
             Table(
-                ["cube", "edge that holds a hundredth of the volume"],
+                ["cube", "edge for 1% of the volume"],
                 {f"{d} dimensions": [f"edge{d}"] for d in dimensions},
             ),
             Table(
@@ -256,13 +261,10 @@ def _concentration(data: TourData, seed: int) -> Section:
             ),
         ],
         facts={"few": dimensions[0], "many": dimensions[-1]},
-        sees="For uniform points the spread of distances falls from {d2} of their mean in {few} dimensions to {d784} "
-        "in {many}, and a neighbourhood with a hundredth of the volume reaches over {edge784} of the edge instead of "
-        "{edge2}. "
+        sees="For uniform points, the spread of distances falls from {d2} of their mean in {few} dimensions to {d784} "
+        "in {many}, and a neighbourhood with one percent of the volume spans {edge784} of the edge instead of {edge2}. "
         + (
-            f"The {data.name} have {{own}}: their numbers are not independent, and that is what all methods of this "
-            "tour "
-            "live on."
+            f"The {data.name} have {{own}}: their numbers are not independent, which all methods of this tour use."
             if float(numbers["own"]) > 1.5 * float(numbers["d784"])
             else f"The {data.name} have {{own}}."
         ),
@@ -273,7 +275,7 @@ def _concentration(data: TourData, seed: int) -> Section:
 
 
 def _same_distance(data: TourData, seed: int) -> Section:
-    """One image and three others at exactly the same distance from it: dimmed, noisy, shifted."""
+    """One image and three others at the same distance from it: dimmed, noisy, shifted."""
     assert data.shape is not None
     images = to_numpy(data.X_test).reshape(-1, *data.shape)
     x = images[int(np.argmax(images.reshape(len(images), -1).std(axis=1) > 0))].astype(np.float64)
@@ -281,12 +283,12 @@ def _same_distance(data: TourData, seed: int) -> Section:
     distance = float(np.linalg.norm(shifted - x))
     if distance < np.linalg.norm(x):
         name, paler = "dimmed", x * (1 - distance / np.linalg.norm(x))
-    else:  # darkness is too near
+    else:  # even the black image is too close
         name, paler = "faded", x + distance / np.linalg.norm(1 - 2 * x) * (1 - 2 * x)
     noise = np.abs(Rng(seed).host.standard_normal(x.shape))
-    inward = np.where(x > 0.5, -1.0, 1.0)  # towards the middle of [0, 1], so that no grey level leaves it
+    inward = np.where(x > 0.5, -1.0, 1.0)  # towards the middle of [0, 1], to stay inside
     scale = distance / np.linalg.norm(noise)
-    for _ in range(50):  # clipped to what fits, then scaled back to the distance
+    for _ in range(50):  # clip to the room there is, then rescale to the distance
         step = np.clip(noise * scale, 0, np.maximum(x, 1 - x))
         scale *= distance / np.linalg.norm(step)
     noisy = x + inward * step
@@ -297,7 +299,7 @@ def _same_distance(data: TourData, seed: int) -> Section:
     numbers["typical"] = Number(f"mean distance of two {data.name}", typical, "grey levels", ".2f")
     return Section(
         "same",
-        says="""<p>The Euclidean distance adds up differences pixel by pixel. It does not know that a shifted stroke
+        says="""<p>The Euclidean distance adds up differences pixel by pixel. It cannot see that a shifted stroke
             is the same stroke.</p>
             <p class="formula">|<i>x</i> − <i>y</i>| = √Σ<sub>j</sub> (<i>x</i><sub>j</sub> −
             <i>y</i><sub>j</sub>)<sup>2</sup></p>""",
@@ -311,9 +313,9 @@ def _same_distance(data: TourData, seed: int) -> Section:
             )
         ],
         numbers=numbers,
-        sees="The three images on the right look nothing alike, and each is {shifted} away from the original. Two "
-        f"{data.name} drawn at random are {{typical}} apart on average, so a small shift costs "
-        + ("about as much as replacing the image by another." if distance > 0.8 * typical else "a good part of that."),
+        sees="The three images on the right look very different, but each is at distance {shifted} from the original. "
+        f"Two random {data.name} are {{typical}} apart on average, so a small shift changes the distance "
+        + ("about as much as replacing the image." if distance > 0.8 * typical else "by a good part of that."),
         code="import numpy as np\nfrom scratchnet.datasets import load_mnist\n\n"
         'x = load_mnist("test")[0][0].reshape(28, 28)\nprint(np.linalg.norm(np.roll(x, 2, axis=1) - x))'
         if data.shape == (28, 28)
@@ -325,17 +327,17 @@ CHAPTER = Chapter(
     name="clustering",
     title="Clustering",
     lectures="lectures 1 and 2",
-    lead="Grouping by similarity, when nobody has said what the groups are.",
+    lead="Grouping by similarity, without labels that say what the groups are.",
     sections={
         "panels": "k-means, panel by panel",
-        "starts": "Not the global minimum",
+        "starts": "Local minima",
         "raw": "k-means on raw data",
         "tree": "A tree instead of centres",
-        "linkages": "What is near?",
+        "linkages": "What does near mean?",
         "cliques": "Cliques of a graph",
-        "neighbours": "Asking the neighbours",
+        "neighbours": "Classification by neighbours",
         "concentration": "The curse of dimensionality",
-        "same": "Equally far, nothing alike",
+        "same": "Same distance, different images",
     },
     headline=["panels.rounds", "raw.nmi", "raw.accuracy", "concentration.d784"],
     run=_run,

@@ -1,4 +1,4 @@
-"""Chapter clustering, continued: by connectivity (trees), by graphs (cliques), and by asking the neighbours."""
+"""Chapter clustering, continued: by connectivity (trees), by graphs (cliques), and nearest-neighbour votes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from scratchnet.neighbors import count_votes, nearest_neighbors
 from scratchnet.tour.data import TourData, first_of_each
 from scratchnet.tour.report import LeftOut, Number, Picture, Section, Table
 
+__all__ = ["cliques", "linkages", "neighbors", "tree"]
+
 IMPORT = "from scratchnet.cluster import AgglomerativeClustering"
-N_ROWS = 2000  # of the data that a tree is built of
+N_ROWS = 2000  # samples for trees
 N_CLIQUES = 24  # points of the graph
 
 
@@ -27,7 +29,7 @@ def tree(places: list[list[int]], seed: int) -> Section:
     X = make_blobs(60, centers=np.array(places, float), cluster_std=1.4, random_state=seed)[0]
     model = AgglomerativeClustering(linkage="average").fit(X)
     heights = to_numpy(model.distances_)
-    # in the middle of the widest gaps between heights, high up: levels that most nearly separate merges
+    # thresholds in the middle of the three widest gaps between the last merge heights
     gaps = np.diff(heights[-12:])
     chosen = np.sort(np.argsort(gaps)[-3:]) + len(heights) - 12
     levels = [float((heights[i] + heights[i + 1]) / 2) for i in chosen]
@@ -43,10 +45,10 @@ def tree(places: list[list[int]], seed: int) -> Section:
                 for name, count in zip(names, counts, strict=True)}  # fmt: skip
     return Section(
         "tree",
-        says="""<p>Clustering by connectivity has no centres. Every point starts as a cluster of its own; the two
-            closest clusters merge, again and again, until one is left. The dendrogram shows it: each bar joins two
-            clusters at the height of their distance. A level that cuts through the tree gives a clustering, and
-            different levels give different ones.</p>
+        says="""<p>Hierarchical clustering needs no centres. Every point starts as its own cluster; the two closest
+            clusters are merged, again and again, until one is left. The dendrogram shows the merges: each bar joins two
+            clusters at the height of their distance. Cutting the tree at a height gives a clustering, and different
+            heights give different ones.</p>
             <p class="formula"><i>d</i>(<i>A</i>, <i>B</i>) = mean of |<i>x</i> − <i>y</i>| over
             <i>x</i> ∈ <i>A</i>, <i>y</i> ∈ <i>B</i> &nbsp; (average linkage)</p>""",
         pictures=[
@@ -63,8 +65,8 @@ def tree(places: list[list[int]], seed: int) -> Section:
             ),
         ],
         numbers=numbers,
-        sees="One tree holds them all: cut at {at_low} there are {n_low} clusters, at {at_middle} {n_middle}, at "
-        "{at_high} {n_high}. Nothing is computed anew for another level.",
+        sees="One tree contains all these clusterings: cut at {at_low} it has {n_low} clusters, at {at_middle} "
+        "{n_middle}, at {at_high} {n_high}. Another threshold needs no new computation.",
         code="from scratchnet import plots\nfrom scratchnet.datasets import make_blobs\n"
         f"{IMPORT}\n\ncenters = {places}\n"
         "X, y = make_blobs(60, centers=centers, cluster_std=1.4, random_state=0)\n"
@@ -76,7 +78,7 @@ def tree(places: list[list[int]], seed: int) -> Section:
 
 
 def linkages(data: TourData, seed: int) -> Section:
-    """Two rings, one inside the other: what "closest" means decides. And the data, where there are labels."""
+    """Two rings, one inside the other, clustered with different linkages; and the data, if there are labels."""
     inner, outer = (to_numpy(make_ring(150, 0.02, random_state=seed + i)[0]) for i in range(2))
     X, ring = asarray(np.concatenate([inner, 2.5 * outer])), np.repeat([0, 1], 150)
     fits = {name: AgglomerativeClustering(2, linkage=name).fit_predict(X) for name in ("single", "complete", "ward")}
@@ -92,7 +94,7 @@ def linkages(data: TourData, seed: int) -> Section:
     }
     tables, found = [], {}
     sees = (
-        "Single linkage asks for the nearest pair of points only, follows the rings and reaches an agreement of "
+        "Single linkage looks only at the nearest pair of points, follows the rings and reaches an agreement of "
         "{rings_single}; Ward's clusters are round like those of k-means ({rings_ward}, {rings_kmeans})."
     )
     if data.y is not None:
@@ -115,21 +117,21 @@ def linkages(data: TourData, seed: int) -> Section:
             )
         ]
         best, last = max(found, key=lambda name: found[name]), min(found, key=lambda name: found[name])
-        numbers["rows"] = Number(f"{data.name} that the trees are built of", len(rows))
+        numbers["rows"] = Number(f"{data.name} in the trees", len(rows))
         if found[best] > found[last] + 0.02:
             sees += (
-                f" On {{rows}} {data.name} it is another matter: the best there is {best} with an NMI of "
-                f"{{nmi{list(found).index(best)}}}, the poorest {last} with {{nmi{list(found).index(last)}}}."
+                f" On {{rows}} {data.name} {best} is the best, with an NMI of "
+                f"{{nmi{list(found).index(best)}}}, and {last} the worst, with {{nmi{list(found).index(last)}}}."
             )
             if last == "single linkage":
-                sees += " One bridge of in-between samples is enough for single linkage to join two groups."
+                sees += " For single linkage, a chain of samples between two groups is enough to merge them."
         else:
-            sees += f" On {{rows}} {data.name} all of them agree with the classes about equally well: {{nmi0}}."
+            sees += f" On {{rows}} {data.name} all methods match the classes about equally well: {{nmi0}}."
     return Section(
         "linkages",
-        says="""<p>What is the distance of two clusters? That of their nearest points (single linkage), of their
-            farthest (complete), the mean of all pairs (average), or what the merge adds to the objective of
-            k-means (Ward).</p>
+        says="""<p>What is the distance between two clusters? The distance of their nearest points (single linkage), of
+            their farthest points (complete), the mean over all pairs (average), or how much the merge increases the
+            objective of k-means (Ward).</p>
             <p class="formula">Ward: &nbsp; <i>d</i>(<i>A</i>, <i>B</i>)<sup>2</sup> = 2 |<i>A</i>| |<i>B</i>| /
             (|<i>A</i>| + |<i>B</i>|) · |<i>μ</i><sub>A</sub> − <i>μ</i><sub>B</sub>|<sup>2</sup></p>""",
         pictures=[
@@ -151,7 +153,7 @@ def linkages(data: TourData, seed: int) -> Section:
 
 
 def cliques(seed: int) -> Section:
-    """Points that are all within reach of each other."""
+    """Groups of points that are all neighbours of each other."""
     radius = 1.6
     X = make_blobs(N_CLIQUES, centers=[[0.0, 0.0], [4.0, 0.0]], cluster_std=1.2, random_state=seed)[0]
     graph = epsilon_graph(X, radius)
@@ -161,14 +163,14 @@ def cliques(seed: int) -> Section:
     in_several = sum(count > 1 for count in times.values())
     return Section(
         "cliques",
-        says="""<p>A graph sees no distances, only who is a neighbour of whom: here, who is nearer than a radius. A
-            clique is a group in which everybody is a neighbour of everybody; a maximal one can take in nobody
-            else.</p>""",
+        says="""<p>A graph has no distances, only edges between neighbours: here, between points closer than a radius. A
+            clique is a group of points that are all neighbours of each other; it is maximal if no other point can be
+            added.</p>""",
         pictures=[
             Picture(
                 plots.cliques(X, graph, found),
-                "Points in the plane, joined by a line where they are neighbours. Each maximal clique of three points "
-                "or more is a translucent patch of its own colour; patches overlap where points are in several.",
+                "Points in the plane, with lines between neighbours. Each maximal clique of three or more points is a "
+                "translucent patch of its own colour; patches overlap where points are in several.",
                 "Lines join neighbours; each patch is a maximal clique of three or more.",
             ),
             Picture(
@@ -176,18 +178,18 @@ def cliques(seed: int) -> Section:
                     [sizes[size] for size in sorted(sizes)], xlabel="points in the clique", ylabel="maximal cliques",
                     names=[str(size) for size in sorted(sizes)],
                 ),
-                "How many maximal cliques there are of each size.",
+                "Bars: the number of maximal cliques of each size.",
             ),
         ],
         numbers={
             "points": Number("points", N_CLIQUES),
             "radius": Number("radius", radius, "length", ".1f"),
-            "cliques": Number("maximal cliques of two points or more", len(found)),
-            "largest": Number("points in the largest", max(sizes)),
+            "cliques": Number("maximal cliques of two or more points", len(found)),
+            "largest": Number("points in the largest clique", max(sizes)),
             "several": Number("points in several cliques", in_several),
         },
-        sees="Unlike the cells of k-means, cliques come in several sizes and overlap: of the {points} points, "
-        "{several} are in more than one of the {cliques} cliques. The largest has {largest} points.",
+        sees="Unlike the clusters of k-means, cliques overlap: of the {points} points, {several} are in more than one "
+        "of the {cliques} cliques. The largest clique has {largest} points.",
         code="from scratchnet.cluster import epsilon_graph, maximal_cliques\n"
         "from scratchnet.datasets import make_blobs\n\n"
         f"X, _ = make_blobs({N_CLIQUES}, centers=[[0, 0], [4, 0]], cluster_std=1.2, random_state=0)\n"
@@ -196,7 +198,7 @@ def cliques(seed: int) -> Section:
 
 
 def neighbors(data: TourData) -> Section | LeftOut:
-    """Held-out samples named by their nearest neighbours."""
+    """Held-out samples classified by their nearest neighbours."""
     if data.y is None:
         return LeftOut("neighbours", "neighbours vote for classes, and there are no labels")
     tried = [k for k in (1, 3, 10, 30, 100, 300) if k <= len(data.X)]
@@ -226,21 +228,21 @@ def neighbors(data: TourData) -> Section | LeftOut:
         )
     return Section(
         "neighbours",
-        says="""<p>The simplest use of a distance: a new sample gets the class that most of its <i>k</i> nearest
-            neighbours have. Nothing is learned; all samples are kept.</p>""",
+        says="""<p>The simplest use of a distance: a new sample gets the most frequent class among its <i>k</i> nearest
+            neighbours. There is no training; all samples are stored.</p>""",
         pictures=pictures,
         numbers={
             **{f"k{k}": Number(f"accuracy, {k} neighbour{'s' * (k > 1)}", share)
                for k, share in zip(tried, shares, strict=True)},
-            "best": Number("neighbours at the best", tried[best]),
-            "chance": Number("accuracy of always naming the most frequent class", most),
+            "best": Number("neighbours with the best accuracy", tried[best]),
+            "chance": Number("accuracy of always predicting the most frequent class", most),
         },
         facts={"first": tried[0], "last": tried[-1]},
-        sees=("With labels at hand, distances are worth something after all. " if shares[best] > most + noise else "")
-        + f"By a vote of the nearest {{best}}, {{k{tried[best]}}} of the held-out samples get their class; the most "
-        "frequent class has {chance}. "
+        sees=("With labels, distances are useful after all. " if shares[best] > most + noise else "")
+        + f"By a vote of the {{best}} nearest, a share of {{k{tried[best]}}} of the held-out samples is classified "
+        "correctly; always predicting the most frequent class gives {chance}. "
         + (
-            f"With {{last}} neighbours it is {{k{tried[-1]}}}: too many of them are no neighbours."
+            f"With {{last}} neighbours it is {{k{tried[-1]}}}: many of them are too far away."
             if shares[-1] < shares[best] - noise
             else f"With {{first}} it is {{k{tried[0]}}}."
         ),

@@ -1,4 +1,4 @@
-"""Chapter conditional VAE: a style through all classes, samples by request, each class's plane, a style borrowed."""
+"""Chapter conditional VAE: one style in all classes, samples of a given class, a plane per class, style transfer."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from scratchnet.tour.data import TourData, first_of_each
 from scratchnet.tour.report import Chapter, LeftOut, Number, Picture, Section, Table, Tell
 from scratchnet.tour.training import Trainings
 
-HIDDEN, N_LATENT, RATE = (256, 256), 2, 2e-3  # a small code: a large one would leave holes between the styles
+__all__ = ["CHAPTER"]
+
+HIDDEN, N_LATENT, RATE = (256, 256), 2, 2e-3  # a large code would leave gaps between the styles
 EPOCHS = 18
 MOST = 10  # classes shown
-N_EACH = 50  # samples a class that the classifier judges
+N_EACH = 50  # samples per class for the classifier
 IMPORT = "from scratchnet.autoencoders import ConditionalVAE"
 FIT = f"model = ConditionalVAE(hidden={HIDDEN}, n_latent={N_LATENT}, learning_rate={RATE:g})\nmodel.fit(X, y)"
 
@@ -42,7 +44,7 @@ def _run(data: TourData, seed: int, tell: Tell) -> Iterator[Section | LeftOut]:
             yield _samples(data, model, judge, seed)
             yield _planes(data, model, judge) if data.shape else LeftOut("planes", "its pictures need images")
             yield _transfer(data, model, judge) if data.shape else LeftOut("transfer", "its pictures need images")
-        yield two_dials(data, dialled.result(), seed) if dialled else LeftOut("property", "slant is one of images")
+        yield (two_dials(data, dialled.result(), seed) if dialled else LeftOut("property", "only images have a slant"))
 
 
 def _training(data: TourData, model: ConditionalVAE) -> Section:
@@ -51,18 +53,17 @@ def _training(data: TourData, model: ConditionalVAE) -> Section:
     wrong = float(model.elbo(data.X_test, (data.y_test + 1) % data.n_classes).mean())
     return Section(
         "training",
-        says=f"""<p>The class is given to the encoder and to the decoder, as a row of zeros with a one. The code
-            need not hold it any more, and is free for everything else: slant, thickness, style. Layers:
+        says=f"""<p>The encoder and the decoder also get the class, as a one-hot vector. The code no longer needs to
+            encode it, and is free for everything else: slant, thickness, style. Layers:
             {data.n_features} + {data.n_classes} – {HIDDEN[0]} – {HIDDEN[1]} – {N_LATENT}, and {N_LATENT} +
-            {data.n_classes} – {HIDDEN[1]} – {HIDDEN[0]} – {data.n_features}. The code is kept small: codes of
-            many numbers leave regions between the styles from which no sample came, and draws from there decode
-            badly.</p>
+            {data.n_classes} – {HIDDEN[1]} – {HIDDEN[0]} – {data.n_features}. The code is small: large codes have
+            regions between the styles to which no sample was encoded, and draws from there decode badly.</p>
             <p class="formula">log <i>p</i>(<i>x</i>|<i>y</i>) ≥ E[log <i>p</i>(<i>x</i>|<i>z</i>, <i>y</i>)] −
             KL(<i>q</i>(<i>z</i>|<i>x</i>, <i>y</i>)‖N(0, I))</p>""",
         pictures=[
             Picture(
                 plots.history(model.history_),
-                "Loss on training and held-out data, reconstruction and KL over the epochs, in nats a sample.",
+                "Loss on training and held-out data, reconstruction and KL over the epochs, in nats per sample.",
             )
         ],
         numbers={
@@ -71,10 +72,10 @@ def _training(data: TourData, model: ConditionalVAE) -> Section:
             "test": Number("loss, held-out data", last["validation_loss"], "nats/sample", ".1f"),
             "right": Number("−ELBO, held-out data with their class", -right, "nats/sample", ".1f"),
             "wrong": Number("−ELBO, held-out data with the next class", -wrong, "nats/sample", ".1f"),
-            "price": Number("what the wrong class costs", right - wrong, "nats/sample", ".1f"),
+            "price": Number("cost of the wrong class", right - wrong, "nats/sample", ".1f"),
         },
-        sees="With the right class a held-out sample costs {right} nats, with the wrong one {wrong}: the class is "
-        "worth {price} nats to the model.",
+        sees="With the right class, −ELBO is {right} nats per held-out sample, with the wrong one {wrong}: for the "
+        "model, the class is worth {price} nats.",
         code=data.code(IMPORT, FIT, "print(model.history_)", "print(model.score(X_test, y_test))", test=True),
     )
 
@@ -92,8 +93,8 @@ def _styles(data: TourData, model: ConditionalVAE, judge: KNeighborsClassifier, 
     all_right = recognised.reshape(len(Z), k).all(axis=1).mean()
     return Section(
         "styles",
-        says="""<p>One code, decoded with each class in turn. Since the code knows nothing of the class, it holds
-            the hand that writes: the same <i>z</i> gives the same style in every class.</p>
+        says="""<p>One code, decoded with each class in turn. Since the code does not encode the class, it encodes the
+            handwriting: the same <i>z</i> gives the same style in every class.</p>
             <p class="formula"><i>x̂</i><sub>y</sub> = <i>g</i>(<i>z</i>, <i>y</i>), &nbsp; one <i>z</i>, all
             <i>y</i></p>""",
         pictures=[
@@ -109,14 +110,14 @@ def _styles(data: TourData, model: ConditionalVAE, judge: KNeighborsClassifier, 
         numbers={
             "styles": Number("random codes tried", len(Z)),
             "slant": Number("variance of the slant, within classes, that the code explains", 100 * kept, "%", ".1f"),
-            "share": Number("recognised, one code through all classes", 100 * float(recognised.mean()), "%", ".1f"),
+            "share": Number("recognised, all classes of all codes", 100 * float(recognised.mean()), "%", ".1f"),
             "all": Number(
-                "codes of which every class was recognised", 100 * float(all_right), "%", ".1f"
+                "codes with every class recognised", 100 * float(all_right), "%", ".1f"
             ),
         },
-        sees="From column to column the class changes, along a row the hand stays: of the variance of the slant "
-        "within classes {slant}% comes from the code. A classifier that was trained on real data recognises the class "
-        "asked for in {share}% of the images; for {all}% of {styles} random codes it recognises every class.",
+        sees="From column to column the class changes, while the handwriting stays the same along a row: the code "
+        "explains {slant}% of the variance of the slant within classes. A classifier trained on real data recognises "
+        "the requested class in {share}% of the images; for {all}% of {styles} random codes it recognises every class.",
         code=data.code(
             "import numpy as np\n" + IMPORT, FIT,
             f"z = np.random.default_rng(0).standard_normal((1, {N_LATENT}))",
@@ -133,11 +134,11 @@ def _samples(data: TourData, model: ConditionalVAE, judge: KNeighborsClassifier,
     k = min(data.n_classes, MOST)
     worst = int(share.argmin())
     numbers = {
-        "share": Number("recognised, samples by request", 100 * float(right.mean()), "%", ".1f"),
-        "real": Number("held-out real data recognised by the same classifier", 100 * real, "%", ".1f"),
-        "each": Number("samples a class", N_EACH),
+        "share": Number("recognised, samples of a given class", 100 * float(right.mean()), "%", ".1f"),
+        "real": Number("recognised, real held-out data", 100 * real, "%", ".1f"),
+        "each": Number("samples per class", N_EACH),
         "worst": Number("the class recognised least", data.class_names[worst], "class"),
-        "worst_share": Number("of it recognised", 100 * float(share[worst]), "%", ".0f"),
+        "worst_share": Number("recognised, that class", 100 * float(share[worst]), "%", ".0f"),
         **{
             f"class{i}": Number(f"recognised, class {data.class_names[i]}", 100 * float(s), "%", ".0f")
             for i, s in enumerate(share)
@@ -145,7 +146,7 @@ def _samples(data: TourData, model: ConditionalVAE, judge: KNeighborsClassifier,
     }
     pictures = [
         Picture(
-            plots.bars(100 * share[:k], names=data.class_names[:k], xlabel="class asked for", ylabel="recognised (%)"),
+            plots.bars(100 * share[:k], names=data.class_names[:k], xlabel="requested class", ylabel="recognised (%)"),
             "Bars: for each class the share of generated samples that a classifier recognises as that class.",
         )
     ]
@@ -153,26 +154,26 @@ def _samples(data: TourData, model: ConditionalVAE, judge: KNeighborsClassifier,
         shown = np.concatenate([to_numpy(images).reshape(data.n_classes, N_EACH, -1)[:k, j] for j in range(5)])
         picture = Picture(
             plots.image_grid(shown, shape=data.shape, n_columns=k, column_labels=data.class_names[:k]),
-            "Five rows of generated images, one column for each class asked for.",
+            "Five rows of generated images, one column per requested class.",
         )
         pictures.insert(0, picture)
     better = float(right.mean()) > real
     return Section(
         "samples",
-        says="""<p>Sampling with the class given: draw <i>z</i> from the prior, decode it with the class wanted.
-            Whether the wish was granted is judged by a nearest-neighbour classifier (three neighbours) that was
-            trained on real data.</p>
+        says="""<p>Sampling with a given class: draw <i>z</i> from the prior and decode it with the requested class. A
+            nearest-neighbour classifier (three neighbours), trained on real data, judges whether the sample is of
+            that class.</p>
             <p class="formula"><i>z</i> ~ N(0, I), &nbsp; <i>x</i> = <i>g</i>(<i>z</i>, <i>y</i>)</p>""",
         pictures=pictures,
         numbers=numbers,
         tables=[Table(["class", "recognised"], {data.class_names[i]: [f"class{i}"] for i in range(data.n_classes)})],
-        sees="The classifier recognises {share}% of the samples as the class asked for; of real held-out data it "
+        sees="The classifier recognises {share}% of the samples as the requested class; of real held-out data it "
         "recognises {real}%. "
         + (
-            "Generated samples are even easier than real ones: the decoder gives the mean of what it knows, and leaves "
-            "the odd cases out. "
+            "Generated samples are even easier than real ones: the decoder outputs means, which look more typical than "
+            "unusual real samples. "
             if better
-            else "Not every draw succeeds: a style that is rare for a class decodes to something in between. "
+            else "Not every draw succeeds: a style that is rare for a class decodes to something ambiguous. "
         )
         + "The hardest class is {worst} with {worst_share}%.",
         code=data.code(
@@ -185,7 +186,7 @@ def _samples(data: TourData, model: ConditionalVAE, judge: KNeighborsClassifier,
 
 
 def _planes(data: TourData, model: ConditionalVAE, judge: KNeighborsClassifier) -> Section:
-    """Every class has a latent plane of its own: the same grid of codes, decoded with one class after the other."""
+    """The latent plane of every class: the same grid of codes, decoded with each class."""
     side, shown = 9, [k for k in (2, 4, 7) if k < data.n_classes] or [0]
     codes = latent.manifold_grid(side)
     assert data.shape is not None
@@ -202,22 +203,21 @@ def _planes(data: TourData, model: ConditionalVAE, judge: KNeighborsClassifier) 
     return Section(
         "planes",
         says="""<p>With the class given, the two latents span a plane for every class: all the ways to write it. The
-            grid holds quantiles of the prior, as for the plain VAE, but every cell is now a sample of the class
-            asked for.</p>""",
+            grid contains quantiles of the prior, as for the plain VAE, but every cell is now a sample of the requested
+            class.</p>""",
         pictures=[
             Picture(
                 fig,
                 f"{len(shown)} grids of {side} by {side} images, each of one class: from cell to cell slant, width and "
-                "thickness change, the class stays.",
+                "thickness change, but not the class.",
             )
         ],
         numbers={
             "cells": Number("cells of the grid, all classes", int(right.size)),
-            "all": Number("of them recognised as their class", 100 * float(right.mean()), "%", ".1f"),
+            "all": Number("cells recognised as their class", 100 * float(right.mean()), "%", ".1f"),
             "inner": Number("the same in the middle of the grids", 100 * float(inner.mean()), "%", ".1f"),
         },
-        sees="Of {cells} cells {all}% are recognised as the class they were decoded for, in the middle of the grids "
-        "{inner}%.",
+        sees="Of {cells} cells, {all}% are recognised as their class; in the middle of the grids {inner}%.",
         code=data.code(
             "from scratchnet import plots\nfrom scratchnet.autoencoders import ConditionalVAE, latent", FIT,
             f"codes = latent.manifold_grid({side})",
@@ -240,8 +240,8 @@ def _transfer(data: TourData, model: ConditionalVAE, judge: KNeighborsClassifier
     turned = to_numpy(judge.predict(model.inverse_transform(codes, wanted)))
     return Section(
         "transfer",
-        says="""<p>The style need not be drawn at random: encode a real image together with its class, decode the
-            code with other classes.</p>
+        says="""<p>The style need not be random: encode a real image together with its class, then decode the code with
+            other classes.</p>
             <p class="formula"><i>x̂</i><sub>y′</sub> = <i>g</i>(<i>μ</i>(<i>x</i>, <i>y</i>), <i>y</i>′)</p>""",
         pictures=[
             Picture(
@@ -249,7 +249,7 @@ def _transfer(data: TourData, model: ConditionalVAE, judge: KNeighborsClassifier
                     shown.reshape(-1, data.n_features), shape=data.shape, n_columns=k + 1,
                     column_labels=["real", *data.class_names[:k]],
                 ),
-                "Each row begins with a real held-out image and goes on with all classes in its style.",
+                "Each row starts with a real held-out image and continues with all classes in its style.",
             )
         ],
         numbers={
@@ -259,7 +259,7 @@ def _transfer(data: TourData, model: ConditionalVAE, judge: KNeighborsClassifier
                 "still recognised as the old class", 100 * float((turned == data.y_test[:n]).mean()), "%", ".1f"
             ),
         },
-        sees="Each row keeps the hand of the image it begins with. Of {n} held-out images turned into the next class, "
+        sees="Each row keeps the handwriting of its first image. Of {n} held-out images turned into the next class, "
         "{turned}% are recognised as the new class and {kept}% still as the old one.",
         code=data.code(
             IMPORT, FIT, "z = model.transform(X_test[:1], y_test[:1])",
@@ -272,14 +272,14 @@ CHAPTER = Chapter(
     name="conditional",
     title="Conditional VAE",
     lectures="lecture 1",
-    lead="Tell the network what it is looking at, and its code is left with how it looks.",
+    lead="If the network is given the class of an image, its code is free to encode the style.",
     sections={
-        "training": "What the class is worth",
+        "training": "The value of the class",
         "styles": "One style, all classes",
-        "samples": "Samples by request",
+        "samples": "Samples of a given class",
         "planes": "A plane for every class",
-        "transfer": "Borrowing a style",
-        "property": "Two properties on dials",
+        "transfer": "Style transfer",
+        "property": "Two continuous properties",
     },
     headline=["training.price", "samples.share", "styles.share", "property.slant_correlation"],
     run=_run,

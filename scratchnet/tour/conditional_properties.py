@@ -1,4 +1,4 @@
-"""Chapter conditional VAE, continued: the condition is two properties at once, the slant and the width of the pen."""
+"""Chapter conditional VAE, continued: two continuous properties as the condition, the slant and the pen width."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from scratchnet.tour.data import TourData
 from scratchnet.tour.report import Number, Picture, Section
 from scratchnet.tour.training import Trainings
 
+__all__ = ["pen_widths", "slants", "train_on_properties", "two_dials"]
+
 HIDDEN, N_LATENT, RATE, EPOCHS = (256, 256), 10, 2e-3, 10
-STEPS = 9  # positions of a dial
+STEPS = 9  # values of a property
 
 
 def slants(images: np.ndarray) -> np.ndarray:
-    """The slant of each image (n, height, width) in degrees, to the right positive: atan(-cov(row, column) / var(row)),
-    moments weighted by grey levels."""
+    """The slant of each image (n, height, width) in degrees, positive to the right: atan(-cov(row, column) / var(row)),
+    with moments weighted by grey levels."""
     n, height, width = images.shape
     weight = images.reshape(n, -1).astype(np.float64)
     weight = weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-12)
@@ -31,8 +33,8 @@ def slants(images: np.ndarray) -> np.ndarray:
 
 
 def pen_widths(images: np.ndarray) -> np.ndarray:
-    """The width of the strokes of each image (n, height, width) in pixels: twice the ink over the length of its edges,
-    which is the sum of the gradient's lengths."""
+    """The width of the strokes of each image (n, height, width) in pixels: twice the ink over the length of the
+    edges, which is the sum of the norms of the image gradient."""
     grey = np.pad(images.astype(np.float64), ((0, 0), (1, 1), (1, 1)))
     down, right = np.gradient(grey, axis=(1, 2))
     return 2 * grey.sum(axis=(1, 2)) / np.maximum(np.hypot(down, right).sum(axis=(1, 2)), 1e-12)
@@ -46,7 +48,7 @@ def _properties(data: TourData, X: Array) -> np.ndarray:
 
 
 def train_on_properties(data: TourData, seed: int, train: Trainings) -> Future[ConditionalVAE] | None:
-    """A model told both properties of every image, in standard deviations from their means."""
+    """A model conditioned on both properties of every image, in standard deviations from their means."""
     if data.shape is None:
         return None
     known = _properties(data, data.X)
@@ -76,17 +78,17 @@ def two_dials(data: TourData, model: ConditionalVAE, seed: int) -> Section:
         shown.append(images[: 3 * STEPS])
         got = found[:, :, i].mean(axis=0)
         plots.curves(
-            wanted, {"measured": got, "asked for": wanted}, xlabel=f"{names[i]} asked for ({units[i]})",
+            wanted, {"measured": got, "requested": wanted}, xlabel=f"requested {names[i]} ({units[i]})",
             ylabel=f"mean {names[i]} of the images", ax=axes[0, i],
         )  # fmt: skip
         form = ".0f" if i == 0 else ".2f"
         numbers |= {
-            f"{dial}_low": Number(f"smallest {names[i]} asked for", wanted[0], units[i], form),
-            f"{dial}_high": Number(f"largest {names[i]} asked for", wanted[-1], units[i], form),
-            f"{dial}_got_low": Number(f"mean {names[i]} of the images, smallest asked for", got[0], units[i], form),
-            f"{dial}_got_high": Number(f"mean {names[i]} of the images, largest asked for", got[-1], units[i], form),
+            f"{dial}_low": Number(f"smallest requested {names[i]}", wanted[0], units[i], form),
+            f"{dial}_high": Number(f"largest requested {names[i]}", wanted[-1], units[i], form),
+            f"{dial}_got_low": Number(f"mean {names[i]} of the images, smallest request", got[0], units[i], form),
+            f"{dial}_got_high": Number(f"mean {names[i]} of the images, largest request", got[-1], units[i], form),
             f"{dial}_correlation": Number(
-                f"correlation of asked and measured {names[i]}",
+                f"correlation of requested and measured {names[i]}",
                 float(np.corrcoef(np.tile(wanted, len(Z)), found[:, :, i].ravel())[0, 1]),
             ),
         }
@@ -96,25 +98,25 @@ def two_dials(data: TourData, model: ConditionalVAE, seed: int) -> Section:
     pictures = [
         Picture(
             plots.reconstructions(*rows, labels=labels, shape=data.shape),
-            "Six rows of images: in the first three the slant asked for goes from left-leaning to right-leaning, in "
-            "the last three the pen asked for goes from thin to thick.",
-            "One code a row; from left to right one of the two dials is turned.",
+            "Six rows of images: in the first three the requested slant goes from left-leaning to right-leaning, in "
+            "the last three the requested pen goes from thin to thick.",
+            "One code per row; from left to right one of the two properties changes.",
         ),
-        Picture(fig, "Measured slant and pen width of generated images against what was asked for, and the diagonals."),
+        Picture(fig, "Measured slant and pen width of generated images against the requested values; diagonals."),
     ]
     return Section(
         "property",
-        says="""<p>The property need not be a class, and there may be several at once. Here they are the slant of the
-            writing and the width of the pen, measured on each training image. The same codes are then decoded with
-            one dial turned and the other left at its mean, and what comes out is measured in the same way.</p>
+        says="""<p>The condition need not be a class, and there can be several. Here they are the slant of the writing
+            and the width of the pen, measured on each training image. The same codes are then decoded with different
+            values of one property, the other at its mean, and the images are measured in the same way.</p>
             <p class="formula">slant = atan(−cov(row, column)/var(row)), &nbsp; width = 2 · ink / length of
             edges</p>""",
         pictures=pictures,
         numbers=numbers,
-        sees="Asked for slants from {slant_low} to {slant_high} degrees, the decoder writes with {slant_got_low} to "
-        "{slant_got_high} degrees on average; asked for pens from {width_low} to {width_high} pixels, with "
-        "{width_got_low} to {width_got_high}. Over {codes} codes what was asked and what was measured correlate "
-        "with {slant_correlation} for the slant and {width_correlation} for the pen.",
+        sees="For requested slants from {slant_low} to {slant_high} degrees, the images have {slant_got_low} to "
+        "{slant_got_high} degrees on average; for requested pens from {width_low} to {width_high} pixels, "
+        "{width_got_low} to {width_got_high}. Over {codes} codes, the correlation of requested and measured values is "
+        "{slant_correlation} for the slant and {width_correlation} for the pen.",
         code=data.code(
             "import numpy as np\nfrom scratchnet.autoencoders import ConditionalVAE\n"
             "from scratchnet.tour.conditional_properties import pen_widths, slants",

@@ -1,4 +1,4 @@
-"""Chapter latent space: walks straight and round, densities on codes, noise mapped onto a ring."""
+"""Chapter latent space: interpolation on lines and arcs, densities of codes, noise mapped onto a ring."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from scratchnet.tour.data import TourData, nearest
 from scratchnet.tour.report import Chapter, LeftOut, Number, Picture, Section, Table, Tell
 from scratchnet.tour.training import Trainings
 
+__all__ = ["CHAPTER", "N_STEPS", "pairs", "paths", "recognised_ends", "unevenness"]
+
 IMPORT = "from scratchnet.autoencoders import Autoencoder, latent"
 FIT = "model = Autoencoder((128,), 32, epochs=12, learning_rate=3e-3).fit(X)"
-N_STEPS = 11  # of a walk: an odd number has a half-way point
-N_RING, RING_NOISE, RING_SCALE = 1000, 0.1, 10.0  # scaled, so that the likelihood's unit variance is a tenth of it
-HOLE = 0.8  # of the ring's radius, 1: no point of it lies inside
+N_STEPS = 11  # of an interpolation: odd, so that there is a half-way point
+N_RING, RING_NOISE, RING_SCALE = 1000, 0.1, 10.0  # scaled so that the likelihood's sd of 1 is a tenth of the radius
+HOLE = 0.8  # of the ring's radius, 1: no point of the ring lies inside
 
 
 def _run(data: TourData, seed: int, tell: Tell) -> Iterator[Section | LeftOut]:
@@ -37,7 +39,7 @@ def _run(data: TourData, seed: int, tell: Tell) -> Iterator[Section | LeftOut]:
 
 
 def pairs(data: TourData, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers of n random pairs of held-out samples, of different classes where there are labels."""
+    """The indices of n random pairs of held-out samples, from different classes if there are labels."""
     host = Rng(seed).host
     a, b = (host.integers(len(data.X_test), size=6 * n) for _ in range(2))
     differ = a != b if data.y_test is None else data.y_test[a] != data.y_test[b]
@@ -45,19 +47,19 @@ def pairs(data: TourData, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def paths(model: Any, Za: Array, Zb: Array, *, spherical: bool = False) -> Array:
-    """The decoded ways between pairs of codes, (n, N_STEPS, n_features)."""
+    """The decoded interpolations between pairs of codes, (n, N_STEPS, n_features)."""
     ways = [latent.interpolate(a, b, N_STEPS, spherical=spherical) for a, b in zip(Za, Zb, strict=True)]
     return model.inverse_transform(get_xp(Za).concatenate(ways)).reshape(len(Za), N_STEPS, -1)
 
 
 def unevenness(ways: Array) -> float:
-    """The largest step of a way over its mean step, mean over ways: 1 if what is seen changes at an even pace."""
+    """The largest step of an interpolation over its mean step, averaged over all: 1 if all steps are equally large."""
     steps = ((ways[:, 1:] - ways[:, :-1]) ** 2).sum(axis=2) ** 0.5
     return float((steps.max(axis=1) / get_xp(steps).maximum(steps.mean(axis=1), 1e-12)).mean())
 
 
 def recognised_ends(data: TourData, ways: Array, a: np.ndarray, b: np.ndarray) -> float:
-    """The share of the decoded ends that a 3-NN classifier of the training data takes for the classes they are."""
+    """The share of the decoded ends that a 3-NN classifier, trained on the training data, assigns to their class."""
     judge = KNeighborsClassifier(3).fit(data.X, data.y)
     ends = get_xp(ways).concatenate([ways[:, 0], ways[:, -1]])
     return float((to_numpy(judge.predict(ends)) == np.concatenate([data.y_test[a], data.y_test[b]])).mean())
@@ -78,55 +80,56 @@ def _walk(data: TourData, model: Autoencoder, seed: int) -> Section:
     for key, way in ways.items():
         half = nearest(way[:, N_STEPS // 2], data.X)[1].mean()
         numbers[key] = Number(
-            f"half-way by {names[key]}: squared distance to the nearest training sample", half, "MSE", ".4f"
+            f"half-way, {names[key]}: squared distance to the nearest training sample", half, "MSE", ".4f"
         )
-        numbers[f"{key}_pace"] = Number(f"largest step over the mean one, {names[key]}", unevenness(way), "", ".2f")
+        numbers[f"{key}_pace"] = Number(f"largest step over mean step, {names[key]}", unevenness(way), "", ".2f")
     ends = xp.concatenate([ways["code"][:, 0], ways["code"][:, -1]])
     numbers["ends"] = Number(
-        "the reconstructed ends: the same distance", float(nearest(ends, data.X)[1].mean()), "MSE", ".4f"
+        "reconstructed ends: the same distance", float(nearest(ends, data.X)[1].mean()), "MSE", ".4f"
     )
     gaps = {key: float(numbers[key]) for key in (*ways, "ends")}
     sees = (
-        "Half-way points by code are nearer to real data than half-way points by pixels: over {pairs} pairs, the "
-        "nearest training sample is {code} away on the line and {arc} on the arc, instead of {pixels}. "
+        "Half-way points between codes are closer to real data than half-way points between pixels: over {pairs} "
+        "pairs, the distance to the nearest training sample is {code} on the line and {arc} on the arc, instead of "
+        "{pixels}. "
         if max(gaps["code"], gaps["arc"]) < gaps["pixels"]
-        else "Over {pairs} pairs, the nearest training sample is {code} away half-way on the line, {arc} on the arc, "
-        "{pixels} for blended inputs. "
+        else "Over {pairs} pairs, the distance to the nearest training sample is {code} half-way on the line, {arc} on "
+        "the arc, and {pixels} for blended inputs. "
     )
     sees += (
-        "They are still farther off than the reconstructed ends, {ends}: nothing has asked this latent space to be "
-        "filled without gaps. "
+        "They are still farther away than the reconstructed ends, {ends}: nothing in the loss makes this latent space "
+        "free of gaps. "
         if gaps["code"] > 1.05 * gaps["ends"]
-        else "The reconstructed ends are at {ends}. "
+        else "For the reconstructed ends it is {ends}. "
     )
-    sees += "Blending changes at an even pace; the largest step of a decoded way is {code_pace} times the mean one."
+    sees += "Blending changes in equal steps; the largest step of a decoded line is {code_pace} times the mean step."
     if data.y_test is not None:
         numbers["classes"] = Number(
             "reconstructed ends recognised as their class", 100 * recognised_ends(data, ways["code"], a, b), "%", ".1f"
         )
-        sees += " Of the reconstructed ends {classes}% are recognised as the class they are."
+        sees += " Of the reconstructed ends, {classes}% are recognised as their class."
     pictures = []
     if data.shape:
         rows = [way[i, :: (N_STEPS - 1) // 10] for i in range(2) for way in ways.values()]
         pictures = [
             Picture(
                 plots.reconstructions(*rows, labels=["pixels", "line", "arc"] * 2, shape=data.shape),
-                "Two pairs of images, each joined in three ways: blending the pixels, which shows both images over one "
-                "another; the straight line and the great arc between the codes, where one form turns into the other.",
+                "Two pairs of images, each connected in three ways: blended pixels, which show both images at the same "
+                "time; the straight line and the great arc between the codes, where one shape turns into the other.",
             )
         ]
     return Section(
         "walk",
-        says="""<p>The straight line between two images leads through double exposures. The straight line between
-            their codes, decoded, leads through other images. The great arc goes round the
-            origin instead of cutting across.</p>
+        says="""<p>The straight line between two images passes through double exposures. The straight line between their
+            codes, decoded, passes through other images. The great arc goes around the origin instead of straight
+            across.</p>
             <p class="formula"><i>g</i>((1 − <i>a</i>) <i>f</i>(<i>x</i>) + <i>a</i> <i>f</i>(<i>x</i>′))
-            &nbsp;against&nbsp; (1 − <i>a</i>) <i>x</i> + <i>a x</i>′</p>""",
+            &nbsp;versus&nbsp; (1 − <i>a</i>) <i>x</i> + <i>a x</i>′</p>""",
         pictures=pictures,
         numbers=numbers,
         tables=[
             Table(
-                ["half-way by", "to the nearest sample", "largest/mean step"],
+                ["half-way", "to the nearest sample", "largest/mean step"],
                 {names[k]: [k, f"{k}_pace"] for k in ways},
             )
         ],
@@ -175,15 +178,15 @@ def _generation(data: TourData, model: Autoencoder, seed: int) -> Section:
             Picture(
                 plots.reconstructions(*rows, labels=labels, shape=data.shape),
                 "Five rows of images: decoded from the codes of real images; from codes drawn from a Gaussian with "
-                "independent latents; with correlated ones; from a mixture of Gaussians; and from four times as far "
-                "out.",
+                "independent latents; from one with correlated latents; from a mixture of Gaussians; and from codes "
+                "four times as far from the mean.",
             )
         ]
     return Section(
         "generation",
-        says="""<p>Any point of the latent space can be decoded. To draw new samples one needs to know where the
-            codes are. The simplest guess is a Gaussian fitted to each latent by itself; the next one a Gaussian
-            with all correlations; then a mixture of several, by expectation maximisation.</p>""",
+        says="""<p>Any point of the latent space can be decoded. To generate new samples, we need to know where the
+            codes are. The simplest model is a Gaussian fitted to each latent separately; the next one is a Gaussian
+            with all correlations; then a mixture of several, fitted by expectation maximisation.</p>""",
         pictures=pictures,
         numbers=numbers,
         tables=[
@@ -192,19 +195,19 @@ def _generation(data: TourData, model: Autoencoder, seed: int) -> Section:
                 {names[k]: [k, f"{k}_log"] for k in densities},
             )
         ],
-        sees="Draws with independent latents decode to rows that lie {diagonal} from the nearest training sample, "
-        "with correlations {full}, from the mixture {mixture}; reconstructions of real data lie {real}, and far out, "
-        "in regions the network has never seen, it is {far}. "
+        sees="For draws with independent latents, the distance to the nearest training sample is {diagonal}; with "
+        "correlations it is {full}, for the mixture {mixture}. For reconstructions of real data it is {real}, and for "
+        "codes far out, in regions without training data, {far}. "
         + (
             "A diagonal Gaussian is too simple for these codes: latents are correlated, up to {correlation}. "
             if gaps["diagonal"] > 1.1 * real
             else ""
         )
         + (
-            "Even the mixture's draws fall short of real codes. A variational autoencoder makes the codes Gaussian "
+            "Even draws from the mixture are worse than real codes. A variational autoencoder makes the codes Gaussian "
             "instead."
             if gaps["mixture"] > 1.1 * real
-            else "The mixture's draws are as good as real codes."
+            else "Draws from the mixture are as good as real codes."
         ),
         code=data.code(
             IMPORT,
@@ -229,16 +232,16 @@ def _ring(ring: Array, decoder: VAE, seed: int) -> Section:
     hole = {key: 100 * float((np.linalg.norm(points, axis=1) < HOLE).mean()) for key, points in sets.items()}
     return Section(
         "ring",
-        says="""<p>Normal noise is enough to generate from any distribution, if the decoder bends it well. Here two
-            normal numbers become a ring by a formula; a Gaussian fitted to the ring cannot do that, but the decoder
-            of a small VAE that was only shown points of the ring can come near.</p>
+        says="""<p>A suitable decoder can turn normal noise into any other distribution. Here a formula turns two normal
+            numbers into a ring. A Gaussian fitted to the ring cannot do that, but the decoder of a small VAE, trained
+            on points of the ring alone, comes close.</p>
             <p class="formula"><i>x</i> = <i>z</i>/|<i>z</i>| + <i>z</i>/10, &nbsp; <i>z</i> ~ N(0, I)</p>""",
         pictures=[
             Picture(
                 fig,
                 "Four scatter plots: a round cloud of noise; the ring it is mapped onto; a Gaussian fit of the ring, "
-                "which fills the middle; and what a trained decoder makes of the noise, a ring with few points inside.",
-                "Colours are sectors of the noise's angle: they show where the map takes each part of the cloud.",
+                "which fills the middle; and the output of a trained decoder, a ring with few points inside.",
+                "Colours are sectors of the noise's angle: they show where each part of the cloud is mapped to.",
             )
         ],
         numbers={
@@ -248,10 +251,10 @@ def _ring(ring: Array, decoder: VAE, seed: int) -> Section:
             "gaussian": Number("points in the middle, Gaussian fit", hole["gaussian"], "%", ".1f"),
             "learned": Number("points in the middle, learned decoder", hole["learned"], "%", ".1f"),
         },
-        sees="Of {points} points the formula puts {mapped}% within {hole} of the centre, the fitted Gaussian "
-        "{gaussian}%, the learned decoder {learned}%. "
+        sees="Of {points} points, {mapped}% are within {hole} of the centre with the formula, {gaussian}% with the "
+        "fitted Gaussian, {learned}% with the learned decoder. "
         + (
-            "A continuous map has to tear the cloud somewhere: what little lies inside is where it could not."
+            "A ring has a hole and the cloud has none, so a continuous map must leave some points inside."
             if 0 < hole["learned"] < hole["gaussian"]
             else ""
         ),
@@ -265,7 +268,7 @@ def _ring(ring: Array, decoder: VAE, seed: int) -> Section:
 
 
 def _sector(angle: np.ndarray) -> np.ndarray:
-    """The number of the sixth of a full turn that each angle lies in."""
+    """Which sixth of the full circle each angle is in, 0..5."""
     return np.floor(6 * (angle + np.pi) / (2 * np.pi)).astype(int).clip(0, 5)
 
 
@@ -273,11 +276,11 @@ CHAPTER = Chapter(
     name="latent",
     title="The latent space",
     lectures="lectures 1, 3 and 4",
-    lead="Codes are points: walk between them, model where they are, and decode what no one has drawn.",
+    lead="Codes are points: interpolate between them, model their density, and decode new ones.",
     sections={
-        "walk": "Walking between samples",
-        "generation": "Decoding made-up codes",
-        "ring": "Noise bent into shape",
+        "walk": "Interpolating between samples",
+        "generation": "Decoding random codes",
+        "ring": "From noise to a ring",
     },
     headline=["walk.code", "walk.pixels", "generation.mixture", "ring.learned"],
     run=_run,

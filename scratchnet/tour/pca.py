@@ -1,4 +1,4 @@
-"""Chapter PCA: variance and its directions, the plane, eigen-images, reconstruction, denoising, the limit."""
+"""Chapter PCA: variance and its directions, the plane, eigen-images, reconstruction, denoising, limits."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from scratchnet.metrics import knn_accuracy
 from scratchnet.tour.data import TourData, first_of_each, mse
 from scratchnet.tour.pca_uses import lagrange, regularising
 from scratchnet.tour.report import Chapter, LeftOut, Number, Picture, Section, Table, Tell
+
+__all__ = ["CHAPTER"]
 
 NOISE = 0.5  # standard deviation, on pixels in [0, 1]
 
@@ -38,8 +40,8 @@ def _spectrum(data: TourData, pca: PCA) -> Section:
     needed = {p: int((share < p / 100).sum()) + 1 for p in (50, 90, 95)}
     return Section(
         "spectrum",
-        says="""<p>The eigenvalues of the covariance, in falling order, say how much each further direction adds: their
-            sum is the variance of all columns together.</p>
+        says="""<p>The eigenvalues of the covariance, in descending order, are the variances along the components: their
+            sum is the total variance of all columns.</p>
             <p class="formula"><i>S</i> = Σ<sub>i</sub> (<i>x</i><sub>i</sub> − <i>x̄</i>)(<i>x</i><sub>i</sub> −
             <i>x̄</i>)ᵀ / (<i>n</i> − 1), &nbsp; <i>S a</i><sub>k</sub> = <i>λ</i><sub>k</sub>
             <i>a</i><sub>k</sub></p>""",
@@ -47,21 +49,21 @@ def _spectrum(data: TourData, pca: PCA) -> Section:
             Picture(
                 plots.spectrum(pca),
                 "Two curves: the variance along each principal component on a logarithmic scale, falling; and the "
-                "share of all variance held by the first components, rising towards one.",
+                "share of the total variance explained by the first components, rising towards one.",
             )
         ],
         numbers={
-            "features": Number("numbers a sample", data.n_features),
+            "features": Number("numbers per sample", data.n_features),
             "first": Number("variance in the first component", 100 * share[0], "%", ".1f"),
             "two": Number("variance in the first two", 100 * share[min(1, len(share) - 1)], "%", ".1f"),
-            **{f"k{p}": Number(f"components that hold {p}% of the variance", k) for p, k in needed.items()},
+            **{f"k{p}": Number(f"components that explain {p}% of the variance", k) for p, k in needed.items()},
         },
         sees=(
-            "The variance is concentrated: of {features} directions, {k50} hold half of it and {k90} hold nine tenths. "
-            "But two are far too few for a faithful picture: they hold {two}%."
+            "The variance is concentrated: of {features} directions, {k50} explain half of it and {k90} nine tenths. "
+            "But two are far too few for a faithful picture: they explain {two}%."
             if share[min(1, len(share) - 1)] < 0.75
-            else "The variance is concentrated: of {features} directions, {k50} hold half of it and {k90} hold nine "
-            "tenths. Two are enough for a fair picture: they hold {two}%."
+            else "The variance is concentrated: of {features} directions, {k50} explain half of it and {k90} nine "
+            "tenths. Two are enough for a good picture: they explain {two}%."
         ),
         code=data.code(
             "from scratchnet.decomposition import PCA",
@@ -74,7 +76,7 @@ def _spectrum(data: TourData, pca: PCA) -> Section:
 def _plane(data: TourData, pca: PCA) -> Section:
     Z = pca.transform(data.X)[:, :2]
     numbers = {"two": Number("variance in the plane", 100 * float(pca.explained_variance_ratio_[:2].sum()), "%", ".1f")}
-    sees = "The plane holds {two}% of the variance."
+    sees = "The plane contains {two}% of the variance."
     if data.y is not None:
         means = np.stack([to_numpy(Z)[data.y == k].mean(axis=0) for k in range(data.n_classes)])
         apart = ((means[:, None] - means) ** 2).sum(axis=2) ** 0.5 + 1e9 * np.eye(len(means))
@@ -90,22 +92,22 @@ def _plane(data: TourData, pca: PCA) -> Section:
         }
         worse = float(numbers["plane"]) < float(numbers["all"]) - 0.02
         sees += (
-            " Classes overlap: ten neighbours in the plane name the right class for a share of {plane} of the samples, "
-            "ten neighbours in the full space for {all}. The means of {a} and {b} are the nearest."
+            " Classes overlap: ten neighbours in the plane predict the right class for a share of {plane} of the "
+            "samples, ten neighbours in the full space for {all}. The means of {a} and {b} are closest."
             if worse
-            else " That is enough to keep the classes apart: ten neighbours in the plane name the right class for a "
+            else " That is enough to separate the classes: ten neighbours in the plane predict the right class for a "
             "share of {plane} of the samples, ten neighbours in the full space for {all}."
         )
     return Section(
         "plane",
-        says="""<p>The scores on the first two components are the plane through the data that keeps most of the
-            variance: the best flat map in the sense of squared error. The scores are uncorrelated.</p>
+        says="""<p>The first two scores are coordinates in the plane that keeps most of the variance of the data: the
+            best flat map in the sense of squared error. The scores are uncorrelated.</p>
             <p class="formula"><i>z</i> = (<i>x</i> − <i>x̄</i>) [<i>a</i><sub>1</sub> <i>a</i><sub>2</sub>]</p>""",
         pictures=[
             Picture(
                 plots.scatter(Z, data.named(data.y), axis_labels=("component 1", "component 2")),
-                f"Scatter plot of the {data.name} on the first two principal components, one colour a class; the "
-                "class names stand at the medians of their points.",
+                f"Scatter plot of the {data.name} on the first two principal components, one colour per class, "
+                "with the class names at the medians of their points.",
             )
         ],
         numbers=numbers,
@@ -125,8 +127,8 @@ def _directions(data: TourData, pca: PCA) -> Section:
     gram = to_numpy(pca.components_ @ pca.components_.T) - np.eye(len(pca.components_))
     return Section(
         "directions",
-        says="""<p>Each direction has as many entries as an image has pixels, so it can be looked at as an image:
-            adding it makes the red pixels brighter and the blue ones darker.</p>
+        says="""<p>Each direction has as many entries as an image has pixels, so it can be shown as an image: adding it
+            makes the red pixels brighter and the blue ones darker.</p>
             <p class="formula"><i>a</i><sub>j</sub>ᵀ<i>a</i><sub>k</sub> = 0 &nbsp;and&nbsp;
             cov(<i>z</i><sub>j</sub>, <i>z</i><sub>k</sub>) = 0 &nbsp;for <i>j</i> ≠ <i>k</i></p>""",
         pictures=[
@@ -134,20 +136,20 @@ def _directions(data: TourData, pca: PCA) -> Section:
                 plots.image_grid(pca.components_[:shown], shape=data.shape, n_columns=10, gap=2),
                 f"The first {shown} principal components as images, red for positive and blue for negative entries: "
                 "smooth large shapes first, finer strokes later.",
-                "From the top left, by falling variance.",
+                "From the top left, in order of decreasing variance.",
             )
         ],
         numbers={
             "shown": Number("components shown", shown),
             "share": Number(
-                "variance they hold together", 100 * float(pca.explained_variance_ratio_[:shown].sum()), "%", ".1f"
+                "variance they explain together", 100 * float(pca.explained_variance_ratio_[:shown].sum()), "%", ".1f"
             ),
             "gram": Number("largest entry of |A Aᵀ − I|", float(np.abs(gram).max()), "", ".1e"),
             "correlation": Number("largest correlation of two scores", float(np.abs(correlation).max()), "", ".1e"),
         },
-        sees="The first directions are broad contrasts of whole regions, the later ones turn into strokes; the "
-        "{shown} shown hold {share}% of the variance. As the theory wants, they are orthogonal to within {gram}, and "
-        "the scores along them uncorrelated to within {correlation}.",
+        sees="The first directions are broad contrasts between whole regions, later ones look like strokes; the "
+        "{shown} shown explain {share}% of the variance. As the theory predicts, they are orthogonal to within {gram}, "
+        "and the scores along them are uncorrelated to within {correlation}.",
         code=data.code(
             "from scratchnet import plots\nfrom scratchnet.decomposition import PCA",
             "pca = PCA(20).fit(X)",
@@ -157,7 +159,7 @@ def _directions(data: TourData, pca: PCA) -> Section:
 
 
 def _project(pca: PCA, X: Array, k: int) -> Array:
-    """X on the first k components and back."""
+    """X projected onto the first k components and mapped back."""
     A = pca.components_[:k]
     return (X - pca.mean_) @ A.T @ A + pca.mean_
 
@@ -181,28 +183,28 @@ def _reconstruction(data: TourData, pca: PCA) -> Section:
         pictures = [
             Picture(
                 plots.reconstructions(*clipped, labels=labels, shape=data.shape),
-                f"Held-out {data.name} in the first row, and below them what their first {', '.join(map(str, widths))} "
-                "principal components keep: blurs at first, the originals in the end.",
+                f"Held-out {data.name} in the first row, and below them their reconstructions from the first "
+                f"{', '.join(map(str, widths))} principal components, from blurred to nearly identical.",
             )
         ]
     return Section(
         "reconstruction",
-        says="""<p>Back from <i>k</i> scores: the projection onto the plane of the first <i>k</i> components. No
-            other <i>k</i> directions give a smaller squared error; what is lost is the variance that was left
-            out.</p>
+        says="""<p>Mapping <i>k</i> scores back gives the projection onto the plane of the first <i>k</i> components. No
+            other <i>k</i> directions give a smaller squared error; what is lost is the variance along the other
+            components.</p>
             <p class="formula"><i>x̂</i> = <i>x̄</i> + Σ<sub>j ≤ k</sub> <i>z</i><sub>j</sub>
             <i>a</i><sub>j</sub>ᵀ</p>""",
         pictures=pictures,
         numbers=numbers,
         tables=[
             Table(
-                ["components", "variance held (training)", "held-out error a number"],
+                ["components", "variance explained (training)", "held-out error (MSE)"],
                 {f"{k}": [f"share{k}", f"mse{k}"] for k in widths},
             )
         ],
         facts={"first": first, "last": last},
-        sees=f"The error on {data.name} that PCA has never seen falls from {{mse{first}}} with {{first}} components "
-        f"to {{mse{last}}} with {{last}}; the mean alone has {{mean}}.",
+        sees=f"The error on held-out {data.name} falls from {{mse{first}}} with {{first}} components to {{mse{last}}} "
+        "with {last}; the mean alone has {mean}.",
         code=data.code(
             "from scratchnet.decomposition import PCA",
             "pca = PCA(32).fit(X)",
@@ -231,7 +233,7 @@ def _denoising(data: TourData, pca: PCA, seed: int) -> Section:
                 log_x=True,
             ),
             "Error of noisy data projected onto the first components, against their number: a curve with a minimum, "
-            "and the error of the noisy data themselves as a level line.",
+            "and the error of the noisy data themselves as a horizontal line.",
         )
     ]
     if data.shape:
@@ -246,20 +248,20 @@ def _denoising(data: TourData, pca: PCA, seed: int) -> Section:
         )
     return Section(
         "denoising",
-        says=f"""<p>Noise spreads evenly over all directions, the data do not. Projecting onto the first components
-            keeps most of the data and drops most of the noise. Here Gaussian noise of standard deviation {NOISE}
-            was added to held-out {data.name} and the result clipped to [0, 1].</p>""",
+        says=f"""<p>Noise has the same variance in all directions, the data do not. Projecting onto the first
+            components keeps most of the data and removes most of the noise. Here Gaussian noise of standard deviation
+            {NOISE} was added to held-out {data.name} and the result clipped to [0, 1].</p>""",
         pictures=pictures,
         numbers={
             "before": Number("error of the noisy data", before, "MSE", ".4f"),
-            "after": Number("error after projection, at best", min(errors), "MSE", ".4f"),
-            "best": Number("components at the best", best),
+            "after": Number("smallest error after projection", min(errors), "MSE", ".4f"),
+            "best": Number("components with the smallest error", best),
             "ratio": Number("noisy error over projected error", before / max(min(errors), 1e-12), "", ".1f"),
         },
-        sees="Too few components cut into the data, too many let the noise through. At {best} components the error "
+        sees="Too few components lose details of the data, too many keep the noise. With {best} components the error "
         "falls from {before} to {after}, by a factor of {ratio}."
         if best not in (widths[0], widths[-1])
-        else "The best of the widths tried is {best} components: the error goes from {before} to {after}.",
+        else "The best number of components tried is {best}: the error goes from {before} to {after}.",
         code=data.code(
             "import numpy as np\nfrom scratchnet.decomposition import PCA",
             f"noise = {NOISE} * np.random.default_rng(0).standard_normal(X_test.shape)",
@@ -275,7 +277,7 @@ def _swiss_roll(seed: int) -> Section:
     pca = PCA(2).fit(X)
     Z, along = to_numpy(pca.transform(X)), to_numpy(t)
     explained = _explained_by_line(Z, along)
-    length = (along * np.sqrt(1 + along**2) + np.arcsinh(along)) / 2  # of the spiral, from its centre
+    length = (along * np.sqrt(1 + along**2) + np.arcsinh(along)) / 2  # arc length of the spiral from its centre
     sheet = np.stack([length, to_numpy(X)[:, 1]], axis=1)
     pairs = np.triu_indices(len(Z), 1)
     flat, rolled = (squared_distances(A, A)[pairs] ** 0.5 for A in (Z, sheet))
@@ -292,22 +294,21 @@ def _swiss_roll(seed: int) -> Section:
     }  # fmt: skip
     return Section(
         "limit",
-        says="""<p>PCA is linear: it can turn and flatten, never unroll. A sheet rolled up in space is a plane to
-            somebody who walks on it, but no projection shows it as one.</p>
+        says="""<p>PCA is linear: it can rotate and project, but not unroll. A rolled-up sheet is a plane for anyone who
+            walks on it, but no projection shows it as one.</p>
             <p class="formula"><i>x</i> = (<i>t</i> cos <i>t</i>, <i>h</i>, <i>t</i> sin <i>t</i>)</p>""",
         pictures=[
             Picture(
                 fig,
                 "Two scatter plots of a swiss roll coloured by the position along it: seen along its axis it is a "
-                "spiral; its projection on two principal components is no unrolled sheet either.",
+                "spiral; its projection onto two principal components is not an unrolled sheet either.",
                 "Colour: the position t along the roll, in radians.",
             )
         ],
         numbers=numbers,
-        sees="Two components hold {held}% of the variance, and yet the sheet is not unrolled: a straight line through "
-        "the plane predicts only {line} of the variance of the position along the roll. The roll is seen from the "
-        "side, still rolled up: distances in the plane and distances on the sheet have a correlation of "
-        "{correlation}, where unrolling would give one.",
+        sees="Two components contain {held}% of the variance, and yet the sheet is not unrolled: a linear function of "
+        "the two scores explains only a share of {line} of the variance of the position along the roll. Distances in "
+        "the plane and distances on the sheet have a correlation of {correlation}; after unrolling it would be one.",
         code="from scratchnet import plots\nfrom scratchnet.datasets import make_swiss_roll\n"
         "from scratchnet.decomposition import PCA\n\nX, t = make_swiss_roll(1500, noise=0.1, random_state=0)\n"
         'plots.scatter(PCA(2).fit_transform(X), t).savefig("roll.png")',
@@ -315,7 +316,7 @@ def _swiss_roll(seed: int) -> Section:
 
 
 def _explained_by_line(Z: np.ndarray, t: np.ndarray) -> float:
-    """R² of the least-squares fit of t by Z and a constant."""
+    """R² of the least-squares fit of t to Z and a constant."""
     A = np.column_stack([Z, np.ones(len(Z))])
     residual = t - A @ np.linalg.lstsq(A, t, rcond=None)[0]
     return float(1 - residual.var() / t.var())
@@ -325,17 +326,17 @@ CHAPTER = Chapter(
     name="pca",
     title="Principal component analysis",
     lectures="lectures 2, 4 and 5",
-    lead="Which few directions say most about the data? The covariance knows: its eigenvectors, in the order of their "
+    lead="Which few directions describe the data best? The eigenvectors of the covariance with the largest "
     "eigenvalues.",
     sections={
-        "lagrange": "The direction that varies most",
-        "spectrum": "How many directions there are",
+        "lagrange": "The direction of largest variance",
+        "spectrum": "How many directions matter",
         "plane": "The best flat map",
         "directions": "What the directions look like",
-        "reconstruction": "Back from a few numbers",
+        "reconstruction": "Reconstruction from a few numbers",
         "denoising": "Removing noise by projection",
-        "regularising": "Before something else",
-        "limit": "What no linear map can do",
+        "regularising": "PCA as preprocessing",
+        "limit": "What a linear map cannot do",
     },
     headline=["spectrum.two", "spectrum.k90", "reconstruction.mse32", "denoising.ratio"],
     run=_run,

@@ -1,4 +1,4 @@
-"""Chapter PCA, continued: why components are eigenvectors, and what they do for a classifier that has few samples."""
+"""Chapter PCA, continued: why components are eigenvectors, and how they help a classifier with few samples."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from scratchnet.decomposition import PCA
 from scratchnet.tour.data import TourData
 from scratchnet.tour.report import LeftOut, Number, Picture, Section, Table
 
+__all__ = ["lagrange", "regularising"]
+
 
 def lagrange(data: TourData, pca: PCA, seed: int) -> Section:
-    """Every direction of the plane, and which of them are stationary; then the same equation on the data."""
+    """The variance along all directions of a plane and its stationary points; then the same equation on the data."""
     X = Rng(seed).host.standard_normal((300, 2)) @ np.array([[2.0, 0.9], [0.0, 0.7]])
     plane, S = PCA().fit(asarray(X)), np.cov(X.T)
     components = to_numpy(plane.components_)
     angle = np.linspace(0, np.pi, 181)
     a = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     variance = ((a @ S) * a).sum(axis=1)
-    tangent = np.linalg.norm(a @ S - variance[:, None] * a, axis=1)  # of the gradient, the part that turns a
+    tangent = np.linalg.norm(a @ S - variance[:, None] * a, axis=1)  # the part of the gradient that rotates a
     first = float(np.arctan2(*components[0][::-1]) % np.pi)
 
     fig, axes = plots.figure(1, 2, size=(plots.WIDTH, 3.0))
@@ -34,7 +36,7 @@ def lagrange(data: TourData, pca: PCA, seed: int) -> Section:
         axes[0, 1].axvline(np.degrees(first), color=plots.GREY, linewidth=1, linestyle="--")
         axes[0, 1].set(xticks=[0, 45, 90, 135, 180], ylim=(0, 1.35 * variance.max()))  # room for the legend
 
-    # on the data: S a = l a, row by row, with S never formed
+    # on the data: S a = l a, without forming S
     A, values = (to_numpy(v).astype(np.float64) for v in (pca.components_, pca.explained_variance_))
     k = min(10, len(A))
     rows = to_numpy(data.X).astype(np.float64)
@@ -45,27 +47,26 @@ def lagrange(data: TourData, pca: PCA, seed: int) -> Section:
     along = ((rows @ others.T) ** 2).sum(axis=0) / (len(rows) - 1)
     return Section(
         "lagrange",
-        says="""<p>PCA looks for the direction <i>a</i> of length 1 along which the data vary most. A Lagrange
-            multiplier <i>λ</i> holds the length: where the Lagrangian is stationary its gradient is zero, which says
-            that <i>a</i> is an eigenvector of the covariance <i>S</i>; and the variance along it is the eigenvalue.
-            The largest eigenvalue wins; the next component is the best direction at right angles to those before
-            it.</p>
+        says="""<p>PCA looks for the direction <i>a</i> of length 1 along which the data have the largest variance. A
+            Lagrange multiplier <i>λ</i> fixes the length: where the gradient of the Lagrangian is zero, <i>a</i> is an
+            eigenvector of the covariance <i>S</i>, and the variance along it is the eigenvalue. The first component
+            has the largest eigenvalue; each next component is the best direction orthogonal to those before it.</p>
             <p class="formula">L(<i>a</i>, <i>λ</i>) = <i>a</i>ᵀ<i>Sa</i> − <i>λ</i>(<i>a</i>ᵀ<i>a</i> − 1), &nbsp;
             ∂L/∂<i>a</i> = 2(<i>Sa</i> − <i>λa</i>) = 0 &nbsp;⇒&nbsp; <i>Sa</i> = <i>λa</i>, &nbsp;
             <i>a</i>ᵀ<i>Sa</i> = <i>λ</i></p>""",
         pictures=[
             Picture(
                 fig,
-                "Left: an oblong cloud of points with its two principal directions. Right: the variance along every "
-                "direction of the plane, and the length of the part of the gradient that would turn the direction; "
-                "this part vanishes where the variance is largest and where it is smallest.",
-                "Dashed: the first component that PCA finds.",
+                "Left: an elongated cloud of points with its two principal directions. Right: the variance along every "
+                "direction of the plane, and the length of the part of the gradient that rotates the direction; "
+                "this part is zero where the variance is largest and where it is smallest.",
+                "Dashed: the first component found by PCA.",
             )
         ],
         numbers={
             "angle": Number("first component of the plane, by PCA", float(np.degrees(first)), "degrees", ".1f"),
             "widest": Number(
-                "direction of the largest variance, of all whole degrees", float(degrees[variance.argmax()]),
+                "direction of largest variance, among whole degrees", float(degrees[variance.argmax()]),
                 "degrees", ".0f",
             ),
             "off": Number(
@@ -76,9 +77,9 @@ def lagrange(data: TourData, pca: PCA, seed: int) -> Section:
             "tried": Number("random directions tried", len(others)),
             "best": Number("largest variance along one of them", float(along.max())),
         },
-        sees="In the plane, of all whole degrees {widest} has the largest variance; PCA says {angle}. On the "
-        f"{data.name} the equation holds to within {{off}} of the first eigenvalue. Of {{tried}} random directions "
-        "none has more variance than {best}; the first component has {first}.",
+        sees="In the plane, the variance is largest at {widest} among whole degrees; PCA finds {angle}. On the "
+        f"{data.name} the equation holds to within {{off}} of the first eigenvalue. Among {{tried}} random directions "
+        "the largest variance is {best}; the first component has {first}.",
         code=data.code(
             "import numpy as np\nfrom scratchnet.decomposition import PCA",
             "pca, S = PCA().fit(X), np.cov(X.T)",
@@ -89,7 +90,7 @@ def lagrange(data: TourData, pca: PCA, seed: int) -> Section:
 
 
 def regularising(data: TourData) -> Section | LeftOut:
-    """A linear classifier by least squares on few labelled samples, behind ever fewer components."""
+    """A linear classifier, fitted by least squares to few labelled samples, on different numbers of components."""
     if data.y is None:
         return LeftOut("regularising", "its classifier needs labels")
     if data.n_features < 2:
@@ -109,43 +110,43 @@ def regularising(data: TourData) -> Section | LeftOut:
     best, last = int(np.argmax(held_out)), len(widths) - 1
     return Section(
         "regularising",
-        says=f"""<p>PCA as preprocessing: a classifier behind it sees only the directions along which the data vary
-            much, and cannot fit its few samples by means of the rest. Here a linear classifier, by least squares on
-            {n} labelled samples. With as many components as samples it passes through every one of them.</p>
+        says=f"""<p>After PCA, a classifier gets only the directions with a large variance, and cannot overfit its few
+            samples with the others. Here it is a linear classifier, fitted by least squares to {n} labelled samples.
+            With about as many components as samples it fits all of them exactly.</p>
             <p class="formula">min<sub><i>W</i>, <i>b</i></sub> Σ<sub>i</sub> |<i>z</i><sub>i</sub><i>W</i> +
             <i>b</i> − <i>t</i><sub>i</sub>|², &nbsp; <i>z</i> = the first <i>k</i> scores</p>""",
         pictures=[
             Picture(
                 plots.curves(widths, fits, xlabel="components kept", ylabel="accuracy", log_x=True),
-                "Accuracy of a linear classifier against the number of principal components it sees, on the samples "
-                "it was fitted to and on held-out ones.",
+                "Accuracy of a linear classifier against the number of principal components, on the samples it was "
+                "fitted to and on held-out ones.",
             )
         ],
         numbers={
             "samples": Number("labelled samples", n),
-            "best": Number("components at the best held-out accuracy", widths[best]),
+            "best": Number("components with the best held-out accuracy", widths[best]),
             "best_known": Number("accuracy there, on the samples it was fitted to", known[best]),
             "best_held": Number("accuracy there, held out", held_out[best]),
-            "last": Number("components at most", widths[last]),
-            "last_known": Number("accuracy with all of these, on the samples it was fitted to", known[last]),
-            "last_held": Number("accuracy with all of these, held out", held_out[last]),
+            "last": Number("largest number of components", widths[last]),
+            "last_known": Number("accuracy with these, on the samples it was fitted to", known[last]),
+            "last_held": Number("accuracy with these, held out", held_out[last]),
         },
         tables=[
             Table(
                 ["components", "accuracy, fitted samples", "accuracy, held out"],
                 {
-                    "at the best": ["best_known", "best_held"],
-                    "as many as there can be": ["last_known", "last_held"],
+                    "best number": ["best_known", "best_held"],
+                    "largest number": ["last_known", "last_held"],
                 },
             )
         ],
         sees=(
-            "With {last} components the classifier is right on {last_known} of its own {samples} samples, and on "
-            "{last_held} of those it has not seen; with {best} it is right on {best_known} of its own and {best_held} "
-            "of the others. Knowing less, it generalises better."
+            "With {last} components the accuracy is {last_known} on the {samples} samples of the fit, and {last_held} "
+            "on held-out samples; with {best} components it is {best_known} on the former and {best_held} on the "
+            "latter. With less information, the classifier generalises better."
             if held_out[best] > held_out[last] + 1 / len(y_test) ** 0.5  # about two standard errors
-            else "Leaving components out makes no clear difference here: with all {last} of them {last_held} of the "
-            "held-out samples are named right, with {best} it is {best_held}."
+            else "Leaving out components makes no clear difference here: the held-out accuracy is {last_held} with "
+            "{last} components and {best_held} with {best}."
         ),
         code=data.code(
             "import numpy as np\nfrom scratchnet.decomposition import PCA",

@@ -1,7 +1,7 @@
-"""What a tour leaves behind: one HTML page with everything inside it, and every number in ``results.json``.
+"""The output of a tour: one self-contained HTML page, and all numbers in ``results.json``.
 
-The page is rewritten after every section, so an interrupted tour leaves a page that can be read and says what is
-missing. Sentences about results are templates: their figures come from the section's numbers and nowhere else.
+The page is rewritten after every section, so an interrupted tour leaves a readable page that says what is missing.
+Sentences about results are templates: their figures come only from the section's numbers.
 """
 
 from __future__ import annotations
@@ -18,18 +18,38 @@ from functools import cache
 from html import escape
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scratchnet import plots
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+    from matplotlib.figure import Figure
+
+    from scratchnet.tour.data import TourData
+
+__all__ = [
+    "Chapter",
+    "LeftOut",
+    "Number",
+    "Picture",
+    "Progress",
+    "Report",
+    "Section",
+    "Table",
+    "Tell",
+    "to_html",
+    "to_svg",
+]
 
 
 @dataclass(frozen=True)
 class Number:
     """A result: what it is, its value (or the name of a class) and its unit ("" for pure numbers).
 
-    ``format`` is how pages and sentences show it.
+    ``format`` is the format in which page and sentences show it.
     """
 
     label: str
@@ -42,7 +62,7 @@ class Number:
         if not (value is None or isinstance(value, int | str)):
             value = float(value)
             if not math.isfinite(value):
-                value = None  # JSON has no NaN; a result that does not exist is shown as a dash
+                value = None  # JSON has no NaN; missing results are shown as a dash
         object.__setattr__(self, "value", value)
 
     def __format__(self, spec: str) -> str:
@@ -60,16 +80,16 @@ class Number:
 
 @dataclass(frozen=True)
 class Picture:
-    """A matplotlib figure, or the bytes of a GIF, with what it shows in words (``alt``) and a caption."""
+    """A matplotlib figure, or the bytes of a GIF, with a description (``alt``) and a caption; None once drawn."""
 
-    figure: Any
+    figure: Figure | bytes | None
     alt: str
     caption: str = ""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Numbers side by side: each row has a name and the keys of its numbers, one a column."""
+    """Numbers side by side: each row has a name and the keys of its numbers, one per column."""
 
     columns: Sequence[str]
     rows: Mapping[str, Sequence[str]]
@@ -77,9 +97,10 @@ class Table:
 
 @dataclass
 class Section:
-    """One experiment. ``says`` is HTML of our own; ``sees`` a template with ``{key}`` for the number of that key.
+    """One experiment: ``says`` introduces it, in HTML; ``sees`` states the results, as a template with ``{key}``
+    in place of each number.
 
-    ``facts`` are figures that sentences need and that are no results, such as a width that was chosen.
+    ``facts`` are figures that sentences need and that are not results, such as a chosen width.
     """
 
     name: str
@@ -93,32 +114,32 @@ class Section:
     drawn: list[str] = field(default_factory=list, init=False)
 
     def sentences(self) -> str:
-        """``sees`` with its figures."""
+        """``sees`` with its numbers filled in."""
         return self.sees.format_map({**self.facts, **self.numbers})
 
     def single_numbers(self) -> list[Number]:
-        """The numbers that stand in no table."""
+        """The numbers that are not in a table."""
         tabled = {key for table in self.tables for row in table.rows.values() for key in row}
         return [number for key, number in self.numbers.items() if key not in tabled]
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A section that the data at hand cannot have, and why."""
+    """A section that is impossible with this data, and why."""
 
     name: str
     reason: str
 
 
 Tell = Callable[[str], None]
-"""Shows what is being done beside the progress bar."""
+"""Shows the current activity beside the progress bar."""
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """A lecture's part: ``run(data, seed, tell)`` yields its sections, whose titles are known before it starts.
+    """A chapter: ``run(data, seed, tell)`` yields its sections, whose titles are known before it starts.
 
-    ``headline`` names the numbers ("section.key") that sum the chapter up.
+    ``headline`` names its main numbers, as "section.key".
     """
 
     name: str
@@ -127,12 +148,12 @@ class Chapter:
     lead: str
     sections: Mapping[str, str]
     headline: Sequence[str]
-    run: Callable[[Any, int, Tell], Iterator[Section | LeftOut]]
+    run: Callable[[TourData, int, Tell], Iterator[Section | LeftOut]]
 
 
 @dataclass
 class Progress:
-    """How far a chapter has come."""
+    """The sections of a chapter that are done."""
 
     chapter: Chapter
     done: dict[str, Section | LeftOut] = field(default_factory=dict)
@@ -154,24 +175,25 @@ class Progress:
 
 @dataclass
 class Report:
-    """The chapters of one tour, and what it ran on (``about``: name -> text, for the footer)."""
+    """The chapters of one tour, and the environment and data it ran with (``about``: name -> text, for the footer)."""
 
     title: str
     about: dict[str, str]
     chapters: list[Progress]
 
     def add(self, progress: Progress, part: Section | LeftOut) -> None:
-        """Take in a section and turn its figures into SVG."""
+        """Add a section and turn its figures into SVG."""
         if part.name not in progress.chapter.sections:
             raise KeyError(f"chapter {progress.chapter.name!r} has no section {part.name!r}")
         if isinstance(part, Section):
             prefix = f"{progress.chapter.name}-{part.name}"
-            part.drawn = [to_html(p.figure, f"{prefix}-{i}", p.alt) for i, p in enumerate(part.pictures)]
+            drawn = [(p, p.figure) for p in part.pictures if p.figure is not None]
+            part.drawn = [to_html(figure, f"{prefix}-{i}", p.alt) for i, (p, figure) in enumerate(drawn)]
             part.pictures = [Picture(None, p.alt, p.caption) for p in part.pictures]
         progress.done[part.name] = part
 
     def missing(self) -> list[str]:
-        """Titles of chapters and sections that are not there."""
+        """Titles of the missing chapters and sections."""
         found = []
         for progress in self.chapters:
             if not progress.done and not progress.finished:
@@ -181,7 +203,7 @@ class Report:
         return found
 
     def results(self) -> dict[str, Any]:
-        """Every number, with its unit: chapters -> sections -> numbers."""
+        """All numbers with their units: chapters -> sections -> numbers."""
         chapters = {}
         for progress in self.chapters:
             sections: dict[str, Any] = {}
@@ -201,11 +223,11 @@ class Report:
         return {"about": self.about, "missing": self.missing(), "chapters": chapters}
 
     def html(self) -> str:
-        """The page."""
+        """The page as HTML."""
         return _template().render(report=self, palette=plots.PALETTE, is_left_out=lambda p: isinstance(p, LeftOut))
 
     def write(self, folder: Path) -> Path:
-        """Write ``index.html`` and ``results.json`` into ``folder``; each is whole at every moment."""
+        """Write ``index.html`` and ``results.json`` into ``folder``; readers never see a partly written file."""
         folder.mkdir(parents=True, exist_ok=True)
         page = folder / "index.html"
         for path, text in (
@@ -219,30 +241,30 @@ class Report:
 
 
 @cache
-def _template() -> Any:
+def _template() -> Template:
     import jinja2
 
     source = files("scratchnet.tour").joinpath("template.html.j2").read_text(encoding="utf-8")
     return jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
 
 
-def to_html(figure: Any, prefix: str, alt: str) -> str:
-    """A figure as SVG, a GIF as an image that is part of the page."""
+def to_html(figure: Figure | bytes, prefix: str, alt: str) -> str:
+    """A figure as inline SVG, a GIF as an inline image."""
     if isinstance(figure, bytes):
         data = base64.b64encode(figure).decode()
         return f'<img role="img" aria-label="{escape(alt)}" alt="{escape(alt)}" src="data:image/gif;base64,{data}">'
     return to_svg(figure, prefix, alt)
 
 
-def to_svg(figure: Any, prefix: str, alt: str) -> str:
-    """The figure as SVG to stand in a page: its ids its own, its colours and its font those of the page."""
+def to_svg(figure: Figure, prefix: str, alt: str) -> str:
+    """The figure as inline SVG: its ids start with ``prefix``, its colours and font are those of the page."""
     buffer = io.StringIO()
     with plots.style():
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)  # it would hold for the whole page
+    text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)  # it would apply to the whole page
     used = set(re.findall(r'(?:url\(|href=")#([^)"]+)', text))
     text = re.sub(r' id="([^"]*)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", text)
     text = text.replace("url(#", f"url(#{prefix}-").replace('href="#', f'href="#{prefix}-')

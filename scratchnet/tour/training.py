@@ -1,7 +1,7 @@
-"""Several models trained at the same time, one a core.
+"""Train several models at the same time, one per core.
 
-Two models side by side, each with BLAS at one thread, take no longer than one after the other with BLAS at two; and
-where other work competes for the cores they are many times faster, because no thread spins for another.
+Two models in parallel, each with one BLAS thread, take no longer than one after the other with two BLAS threads; and
+when other programs compete for the cores they are many times faster, because no thread waits in a busy loop.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from scratchnet.backend import backend_module
 from scratchnet.rows import n_threads
 from scratchnet.tour.report import Tell
 
+__all__ = ["Trainings"]
+
 
 class Trainings:
-    """``with Trainings(tell) as train:`` lets ``train(model, X)`` return at once with a future fitted model.
+    """Inside ``with Trainings(tell) as train:``, ``train(model, X)`` returns immediately, with a future of the model.
 
-    They are trained in the order they were asked for, as many at a time as there are cores; on a GPU one at a time.
-    Leaving the block, by an error or by Ctrl-C too, stops what still trains at its next epoch.
+    Models are trained in the order of the calls, as many at a time as there are cores; on a GPU one at a time. Leaving
+    the block, also by an error or Ctrl-C, stops models that are still training after their current epoch.
     """
 
     def __init__(self, tell: Tell) -> None:
@@ -31,7 +33,7 @@ class Trainings:
         self.pool = ThreadPoolExecutor(n_threads() if on_host else 1)
 
     def __call__(self, model: Any, *data: Any, each: Callable[[Any], None] | None = None, **kwargs: Any) -> Future[Any]:
-        """``model.fit(*data, **kwargs)``, later; ``each`` is called with every epoch's state, on another thread."""
+        """Submit ``model.fit(*data, **kwargs)``; ``each`` is called on another thread with the state of every epoch."""
         name = type(model).__name__
 
         def fit() -> Any:
@@ -43,7 +45,7 @@ class Trainings:
                 self.tell(f"{name}, epoch {state.epoch} of {state.epochs}")
             return model
 
-        return self.pool.submit(copy_context().run, fit)  # in the caller's context: its backend
+        return self.pool.submit(copy_context().run, fit)  # in the caller's context, which holds its backend
 
     def __enter__(self) -> Self:
         return self

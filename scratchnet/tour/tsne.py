@@ -1,4 +1,4 @@
-"""Chapter neighbour embedding: every point's own width, the descent, against PCA, the three methods, crowding."""
+"""Chapter neighbour embedding: the width of each Gaussian, the descent, a comparison with PCA, the three methods."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ from scratchnet.tour.report import Chapter, LeftOut, Number, Picture, Section, T
 from scratchnet.tour.tsne_methods import crowding, methods, outliers
 from scratchnet.tour.tsne_reading import IMPORT, perplexities, perplexity_of, sizes
 
-N, N_ITER = 1000, 600  # exact t-SNE costs n² an iteration
+__all__ = ["CHAPTER"]
+
+N, N_ITER = 1000, 600  # exact t-SNE takes n² operations per iteration
 NEIGHBORS = 12  # for trustworthiness
-EXAGGERATION = 4.0  # of the paper; with 12, the default, 1000 points end at a somewhat higher KL
+EXAGGERATION = 4.0  # as in the paper; with the default 12, 1000 points end at a slightly higher KL
 
 
 def _run(data: TourData, seed: int, tell: Tell) -> Iterator[Section | LeftOut]:
@@ -61,20 +63,21 @@ def _widths(data: TourData) -> Section:
     unit = "grey levels" if data.shape else ""
     return Section(
         "widths",
-        says="""<p>Stochastic neighbour embedding asks how likely point <i>j</i> would pick <i>i</i> as its neighbour,
-            if it picked by a Gaussian round itself. The Gaussian's width <i>σ</i><sub>j</sub> is found by a search, so
-            that the entropy of the picks is the logarithm of the perplexity <i>k</i>: as if <i>j</i> had <i>k</i>
-            equally good neighbours. A distance that all neighbours have in common cancels; the spread is the root of
-            the <i>k</i>-th neighbour's squared distance less the nearest one's.</p>
+        says="""<p>Stochastic neighbour embedding defines the probability that point <i>j</i> picks <i>i</i> as its
+            neighbour, with a Gaussian around <i>j</i>. The width <i>σ</i><sub>j</sub> of the Gaussian is searched such
+            that the entropy of this distribution is the logarithm of the perplexity <i>k</i>, as if <i>j</i> had
+            <i>k</i> equally probable neighbours. A squared distance that all neighbours have in common cancels. The
+            spread is the root of the difference between the squared distances of the <i>k</i>-th and the nearest
+            neighbour.</p>
             <p class="formula"><i>p</i><sub>i|j</sub> ∝ exp(−|<i>x</i><sub>i</sub> − <i>x</i><sub>j</sub>|² /
             2<i>σ</i><sub>j</sub>²), &nbsp; −Σ<sub>i</sub> <i>p</i><sub>i|j</sub> log <i>p</i><sub>i|j</sub> = log
             <i>k</i></p>""",
         pictures=[
             Picture(
                 fig,
-                "Left, the probability of being picked over the distance, for the points with the narrowest, the "
-                "median and the widest Gaussian. Right, every point's width over the spread of the "
-                "distances to its neighbours.",
+                "Left, the probability of being picked against the distance, for the points with the narrowest, the "
+                "median and the widest Gaussian. Right, the width of every point's Gaussian against the spread of "
+                "the distances to its neighbours.",
             )
         ],
         numbers={
@@ -85,12 +88,12 @@ def _widths(data: TourData) -> Section:
             "sigma_max": Number("largest σ of a point", float(sigma.max()), unit, ".2f"),
             "by_distance": Number("correlation of σ and the distance to the nearest neighbour", by_distance, "", ".2f"),
             "by_spread": Number("correlation of σ and the spread of the distances", by_spread, "", ".2f"),
-            "duplicates": Number("points that have a twin", len(report.duplicates)),
+            "duplicates": Number("points with a duplicate", len(report.duplicates)),
         },
         sees="The narrowest Gaussian has σ = {sigma_min}, the widest {sigma_max}. The correlation of σ with the "
         "distance to the nearest neighbour is {by_distance}, with the spread of the distances {by_spread}"
-        + (": what counts is how different the neighbours' distances are. " if by_spread > abs(by_distance) else ". ")
-        + "The search misses the entropy by at most {entropy_error} nats.",
+        + (": what matters is how different the neighbours' distances are. " if by_spread > abs(by_distance) else ". ")
+        + "The error of the search is at most {entropy_error} nats of entropy.",
         code=data.code(
             "from scratchnet.manifold import affinity_report", f"print(affinity_report(X[:{N}], perplexity=30))"
         ),
@@ -126,24 +129,24 @@ def _descent(data: TourData, seed: int, tell: Tell) -> tuple[Array, Section]:
     history = model.kl_history_
     section = Section(
         "descent",
-        says="""<p>t-SNE wants neighbours to stay neighbours. The joint affinities <i>p</i> are the means of both
-            picks. In the plane a heavy-tailed Student distribution makes the similarities <i>q</i>. Gradient descent
-            moves the points until <i>q</i> is like <i>p</i>; in its first quarter attraction is exaggerated, so that
-            groups find together.</p>
+        says="""<p>t-SNE tries to keep neighbours together. The joint affinity <i>p</i> of a pair is the mean of its two
+            conditional probabilities. In the plane, the similarities <i>q</i> come from a heavy-tailed Student
+            distribution. Gradient descent moves the points until <i>q</i> is similar to <i>p</i>; in its first quarter
+            attraction is exaggerated, so that groups form.</p>
             <p class="formula"><i>p</i><sub>ij</sub> = (<i>p</i><sub>i|j</sub> + <i>p</i><sub>j|i</sub>)/2<i>n</i>,
             &nbsp; <i>q</i><sub>ij</sub> ∝ 1/(1 + |<i>y</i><sub>i</sub> − <i>y</i><sub>j</sub>|²), &nbsp; cost =
             KL(<i>P</i>‖<i>Q</i>)</p>""",
         pictures=[
             Picture(
                 gif,
-                f"An animation of the descent: {data.name} start in one small cloud, which parts into groups and "
+                f"An animation of the descent: {data.name} start in one small cloud, which splits into groups and "
                 "grows.",
                 "The descent as an animation; each frame has its own scale.",
             ),
             Picture(
                 fig,
-                f"Six scatter plots of the embedding during the descent: {data.name} start in one small cloud and part "
-                "into groups.",
+                f"Six scatter plots of the embedding during the descent: {data.name} start in one small cloud and "
+                "split into groups.",
                 f"Each panel has its own scale. Attraction is exaggerated up to iteration {N_ITER // 4}.",
             ),
             Picture(
@@ -191,29 +194,29 @@ def _against_pca(data: TourData, Y: Array) -> Section:
     columns, rows = ["plane", "trustworthiness"], {"PCA": ["pca_trust"], "t-SNE": ["tsne_trust"]}
     better = float(numbers["tsne_trust"]) > float(numbers["pca_trust"])
     sees = (
-        "Neighbours in the t-SNE picture are "
+        "Neighbours in the t-SNE embedding are "
         + ("more" if better else "less")
-        + " often true neighbours than in PCA's plane: trustworthiness {tsne_trust} against {pca_trust}."
+        + " often neighbours in the data than those in PCA's plane: the trustworthiness is {tsne_trust}, compared with "
+        "{pca_trust}."
     )
     if y is not None:
-        numbers["raw_knn"] = Number("1-NN accuracy, all numbers", knn_accuracy(X, y))
+        numbers["raw_knn"] = Number("1-NN accuracy, original space", knn_accuracy(X, y))
         columns.append("1-NN accuracy")
         rows = {name: [f"{key}_trust", f"{key}_knn"] for name, key in {"PCA": "pca", "t-SNE": "tsne"}.items()}
         sees += (
             " The nearest neighbour in the plane has the same class for a share of {tsne_knn} of the samples with "
-            "t-SNE and {pca_knn} with PCA; with all numbers it is {raw_knn}."
+            "t-SNE and {pca_knn} with PCA; in the original space the share is {raw_knn}."
         )
     return Section(
         "pca",
-        says="""<p>PCA keeps large distances and lets classes fall on one another; t-SNE keeps small ones. Whether
-            neighbours in the plane are neighbours in the data is measured by trustworthiness (one if all are),
-            whether they are of one class by leave-one-out nearest-neighbour accuracy.</p>""",
+        says="""<p>PCA preserves large distances, so classes overlap in the plane; t-SNE preserves small ones. Whether
+            neighbours in the plane are neighbours in the data is measured by trustworthiness (one if all are), whether
+            they have the same class by leave-one-out nearest-neighbour accuracy.</p>""",
         pictures=[
             Picture(
                 fig,
-                f"Two scatter plots of the same {data.name}, coloured by class: on two principal components the "
-                "classes "
-                "overlap, under t-SNE they form separate islands.",
+                f"Two scatter plots of the same {data.name}, coloured by class: with two principal components the "
+                "classes overlap, with t-SNE they form separate islands.",
             )
         ],
         numbers=numbers,
@@ -232,16 +235,16 @@ CHAPTER = Chapter(
     name="tsne",
     title="Neighbour embedding: SNE and t-SNE",
     lectures="lecture 2",
-    lead="A map that keeps neighbours together and gives up everything else.",
+    lead="A map that keeps neighbours together and ignores everything else.",
     sections={
-        "widths": "Every point its own Gaussian",
+        "widths": "A Gaussian for every point",
         "descent": "From a dot to islands",
-        "pca": "Against the best flat map",
+        "pca": "Compared with PCA",
         "methods": "From SNE to t-SNE",
         "crowding": "Why a heavy tail",
         "outliers": "A point far from all others",
         "perplexity": "How many neighbours?",
-        "sizes": "What the picture does not say",
+        "sizes": "What the picture does not show",
     },
     headline=["descent.kl", "pca.tsne_knn", "pca.pca_knn", "pca.tsne_trust"],
     run=_run,

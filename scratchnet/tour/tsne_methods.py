@@ -1,4 +1,4 @@
-"""From SNE to t-SNE: the three methods side by side, the crowding problem, and what becomes of an outlier."""
+"""Chapter neighbour embedding, continued: SNE, symmetric SNE and t-SNE compared, the crowding problem, an outlier."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from scratchnet.tour.data import TourData
 from scratchnet.tour.report import Number, Picture, Section, Table, Tell
 from scratchnet.tour.tsne_reading import GENTLE, N_SMALL, embed, perplexity_of
 
+__all__ = ["crowding", "methods", "outliers"]
+
 N_ITER = 400
 
 
@@ -34,8 +36,8 @@ def methods(data: TourData, seed: int, tell: Tell) -> tuple[dict[str, NeighbourE
         tell(name)
         Y, key = model.fit(X).embedding_, name.split()[0].replace("-", "").lower()
         per_point = model.kl_divergence_ / (len(X) if name == "SNE" else 1)
-        numbers[f"{key}_kl"] = Number(f"KL, {name}" + ", a point" * (name == "SNE"), per_point, "nats")
-        numbers[f"{key}_spread"] = Number(f"width of the picture, {name}", float(np.ptp(to_numpy(Y), axis=0).max()))
+        numbers[f"{key}_kl"] = Number(f"KL, {name}" + " per point" * (name == "SNE"), per_point, "nats")
+        numbers[f"{key}_spread"] = Number(f"width of the embedding, {name}", float(np.ptp(to_numpy(Y), axis=0).max()))
         keys[name] = [f"{key}_kl", f"{key}_spread"]
         if y is not None:
             numbers[f"{key}_knn"] = Number(f"1-NN accuracy, {name}", knn_accuracy(Y, y))
@@ -43,22 +45,22 @@ def methods(data: TourData, seed: int, tell: Tell) -> tuple[dict[str, NeighbourE
             keys[name] += [f"{key}_knn", f"{key}_silhouette"]
     tell("SNE with noise")
     noisy = SNE(jitter=0.3, **parameters).fit(X).kl_divergence_ / len(X)
-    numbers["sne_noisy"] = Number("KL, SNE with noise in the first half, a point", noisy, "nats")
+    numbers["sne_noisy"] = Number("KL, SNE with noise in the first half, per point", noisy, "nats")
     lower = noisy < float(numbers["sne_kl"])
-    sees = "SNE ends at {sne_kl} nats a point; with noise that fades in the first half of the descent it ends "
-    sees += ("lower" if lower else "no lower") + ", at {sne_noisy}. The picture is {sne_spread} wide with SNE, "
+    sees = "SNE ends at {sne_kl} nats per point; with noise that fades in the first half of the descent it ends "
+    sees += ("lower" if lower else "no lower") + ", at {sne_noisy}. The embedding is {sne_spread} wide with SNE, "
     sees += "{symmetric_spread} with symmetric SNE and {tsne_spread} with t-SNE."
     if y is not None:
-        sees += " The nearest neighbour is of the same class for a share of {sne_knn}, {symmetric_knn} and {tsne_knn} "
-        sees += "of the points."
+        sees += " The nearest neighbour has the same class for a share of {sne_knn}, {symmetric_knn} and {tsne_knn} of "
+        sees += "the points."
     figure = plots.embeddings({name: m.embedding_ for name, m in models.items()}, data.named(y), n_columns=3)
     section = Section(
         "methods",
-        says="""<p>Three steps led to t-SNE. <b>SNE</b> (2002) compares, point by point, whom each would pick in the
-            data and in the plane, with a Gaussian of variance ½ in the plane; its cost is the sum of all points'
-            divergences, and noise that is lowered step by step is to help it out of bad minima. <b>Symmetric SNE</b>
-            (2007) compares one distribution over all pairs, whose gradient is simpler. <b>t-SNE</b> (2008) puts
-            Student's t with one degree of freedom in the Gaussian's place.</p>
+        says="""<p>Three steps led to t-SNE. <b>SNE</b> (2002) compares, for each point, the distribution of its
+            neighbours in the data and in the plane, with a Gaussian of variance ½ in the plane; its cost is the sum of
+            the divergences of all points, and noise that is reduced step by step helps it to escape bad local minima.
+            <b>Symmetric SNE</b> (2007) compares one distribution over all pairs, which has a simpler gradient.
+            <b>t-SNE</b> (2008) replaces the Gaussian in the plane by Student's t with one degree of freedom.</p>
             <p class="formula"><i>q</i><sub>i|j</sub> ∝ exp(−<i>r</i>²), &nbsp; <i>q</i><sub>ij</sub> ∝
             exp(−<i>r</i>²), &nbsp; <i>q</i><sub>ij</sub> ∝ 1/(1 + <i>r</i>²), &nbsp; <i>r</i> = |<i>y</i><sub>i</sub> −
             <i>y</i><sub>j</sub>|</p>""",
@@ -66,7 +68,7 @@ def methods(data: TourData, seed: int, tell: Tell) -> tuple[dict[str, NeighbourE
             Picture(
                 figure,
                 "Three embeddings of the same points: with SNE and with symmetric SNE one even disc in which classes "
-                "touch, with t-SNE groups apart from each other.",
+                "touch, with t-SNE separate groups.",
             )
         ],
         numbers=numbers,
@@ -85,7 +87,7 @@ def methods(data: TourData, seed: int, tell: Tell) -> tuple[dict[str, NeighbourE
 
 
 def crowding(data: TourData, models: dict[str, NeighbourEmbedding]) -> Section:
-    """Where attraction acts, and where repulsion."""
+    """At which distances attraction and repulsion act."""
     numbers = {}
     for name, model in models.items():
         distance, pull, push = (to_numpy(a).ravel() for a in model.pair_forces())
@@ -93,29 +95,30 @@ def crowding(data: TourData, models: dict[str, NeighbourEmbedding]) -> Section:
         reach = np.searchsorted(push[order].cumsum(), 0.99 * push.sum())
         key = name.split()[0].replace("-", "").lower()
         alone = float(pull[order][reach:].sum() / pull.sum())
-        numbers[key] = Number(f"attraction beyond the reach of repulsion, {name}", 100 * alone, "%", ".1f")
+        numbers[key] = Number(f"attraction beyond the range of repulsion, {name}", 100 * alone, "%", ".1f")
     return Section(
         "crowding",
-        says="""<p>In the plane there is less room than in many dimensions: not all points at a middle distance find a
-            place there. With a Gaussian in the plane a pair's pull grows with its distance, and its push is gone beyond
-            a few units: the many weak pulls of distant pairs meet no resistance and crush everything into the middle.
-            This is the crowding problem of SNE. With Student's heavier tail the pull lets go with distance, and the
-            push reaches as far as the pull.</p>
-            <p class="formula">Gaussian: <i>p</i><sub>ij</sub><i>r</i> against <i>q</i><sub>ij</sub><i>r</i>, &nbsp;
-            Student: <i>p</i><sub>ij</sub><i>r</i>/(1 + <i>r</i>²) against <i>q</i><sub>ij</sub><i>r</i>/(1 +
+        says="""<p>In the plane there is less room than in many dimensions: not all points at a moderate distance
+            fit. With a Gaussian in the plane, the attraction of a pair grows with its distance, while its
+            repulsion vanishes beyond a few units: nothing opposes the weak attractions of the many distant pairs, and
+            they crush all points into the middle. This is the crowding problem of SNE. With the heavier tail of
+            Student's t, attraction decreases with distance, and repulsion has the same range as attraction.</p>
+            <p class="formula">Gaussian: <i>p</i><sub>ij</sub><i>r</i> versus <i>q</i><sub>ij</sub><i>r</i>, &nbsp;
+            Student: <i>p</i><sub>ij</sub><i>r</i>/(1 + <i>r</i>²) versus <i>q</i><sub>ij</sub><i>r</i>/(1 +
             <i>r</i>²)</p>""",
         pictures=[
             Picture(
                 plots.crowding(models),
-                "Attraction and repulsion over the distance in the plane, for SNE, symmetric SNE and t-SNE: with the "
-                "first two, attraction goes on at distances where there is no repulsion; with t-SNE both curves are "
-                "nearly the same.",
+                "Attraction and repulsion against the distance in the plane, for SNE, symmetric SNE and t-SNE: with "
+                "the first two there is attraction at distances without repulsion; with t-SNE both curves are nearly "
+                "the same.",
                 "All pairs of points, at the end of the descent.",
             )
         ],
         numbers=numbers,
-        sees="Call the distance within which nearly all repulsion acts (all but a hundredth) its reach. Beyond it acts "
-        "{sne} % of all attraction with SNE, {symmetric} % with symmetric SNE, {tsne} % with t-SNE.",
+        sees="The range of repulsion is the distance within which nearly all of it acts (all but one percent). Beyond "
+        "this range acts {sne} % of all attraction with SNE, {symmetric} % with symmetric SNE, and {tsne} % with "
+        "t-SNE.",
         code=data.code(
             "from scratchnet import plots\nfrom scratchnet.manifold import TSNE, SymmetricSNE",
             'models = {"symmetric SNE": SymmetricSNE(), "t-SNE": TSNE()}',
@@ -127,7 +130,7 @@ def crowding(data: TourData, models: dict[str, NeighbourEmbedding]) -> Section:
 
 
 def outliers(data: TourData, seed: int, tell: Tell) -> Section:
-    """One strange sample, moved away from all others: what is left of its affinities by two definitions."""
+    """The affinities of one unfamiliar sample that is moved away from all others, by two definitions."""
     X = to_numpy(data.X[:300]).astype(np.float64)
     mean = X.mean(axis=0)
     away = to_numpy(data.strange[0]) - mean
@@ -156,31 +159,31 @@ def outliers(data: TourData, seed: int, tell: Tell) -> Section:
     axes[0, 1].scatter(*Y[-1], marker="X", s=110, color=plots.INK, edgecolors=plots.PAPER, zorder=4)
     return Section(
         "outliers",
-        says="""<p>If one Gaussian made the affinities of all pairs, a sample far from all others would have none: its
-            place in the picture would cost nothing. The mean of both conditionals leaves it at least half of an
-            average sample's share, because among its own neighbours something always is the nearest. Here one sample of
-            another kind is moved away from the others, step by step.</p>
+        says="""<p>If one Gaussian defined the affinities of all pairs, those of a sample far from all others would be
+            nearly zero, and its place in the embedding would not matter. With the mean of both conditionals it has at
+            least half the affinity of an average sample, because its own conditional probabilities always sum to one.
+            Here one sample from other data is moved away from the others, step by step.</p>
             <p class="formula">Σ<sub>j</sub> <i>p</i><sub>ij</sub> = Σ<sub>j</sub> (<i>p</i><sub>i|j</sub> +
             <i>p</i><sub>j|i</sub>)/2<i>n</i> ≥ 1/2<i>n</i></p>""",
         pictures=[
             Picture(
                 fig,
-                "Left, the share of affinity of one sample over its distance from the others: by one Gaussian for all "
-                "pairs it falls to nothing, by the mean of conditionals to one half. Right, the embedding with the "
+                "Left, the share of affinity of one sample against its distance from the others: with one Gaussian for "
+                "all pairs it falls to zero, with the mean of conditionals to one half. Right, the embedding with the "
                 "outlier marked by a cross.",
             )
         ],
         numbers={
             "pairs": Number("share of affinity at the largest distance, one Gaussian", by_pairs[-1], "", ".2g"),
             "mean": Number("share of affinity at the largest distance, mean of conditionals", by_mean[-1]),
-            "flagged": Number("samples that the report calls outliers", len(report.outliers)),
+            "flagged": Number("samples that the report lists as outliers", len(report.outliers)),
             "alone": Number("distance to the nearest neighbour over the median, data", steps[-1], "", ".0f"),
             "kept": Number("distance to the nearest neighbour over the median, t-SNE", apart[-1] / np.median(apart)),
         },
-        sees="At the largest distance one Gaussian for all pairs leaves the sample a share of {pairs}, the mean of "
-        "conditionals {mean}. In the data it is about {alone} typical neighbour distances away from all others, in the "
-        "picture {kept}. The picture hides how far out it is; the report of the affinities, made before any embedding, "
-        "lists the outliers: {flagged} here.",
+        sees="At the largest distance, the sample has a share of {pairs} with one Gaussian for all pairs, and {mean} "
+        "with the mean of conditionals. In the data it is about {alone} typical neighbour distances away from all "
+        "others, in the embedding {kept}. The embedding hides how far away it is; the report of the affinities, "
+        "available before any embedding, lists the outliers: {flagged} here.",
         code=data.code(
             "import numpy as np\nfrom scratchnet.manifold import affinity_report",
             "X[0] = 100 * X[0]",

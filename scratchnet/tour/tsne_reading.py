@@ -1,4 +1,4 @@
-"""How to read a picture of neighbours: the perplexity, sizes and distances of groups, a point far from all others."""
+"""Chapter neighbour embedding, continued: how to read an embedding: perplexity, sizes and distances of groups."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from scratchnet.neighbors import nearest_neighbors
 from scratchnet.tour.data import TourData
 from scratchnet.tour.report import Number, Picture, Section, Table, Tell
 
+__all__ = ["GENTLE", "IMPORT", "N_SMALL", "embed", "perplexities", "perplexity_of", "sizes"]
+
 N_SMALL, N_ITER_SMALL = 400, 500
-# with few points at a high perplexity, exaggerated attraction would pull everything into one place
+# with few points and a high perplexity, exaggerated attraction would pull all points together
 GENTLE: dict[str, Any] = {"early_exaggeration": 1.0, "learning_rate": 20.0}
 IMPORT = "from scratchnet.manifold import TSNE"
 
 
 def perplexity_of(n: int) -> float:
-    """The perplexity for n points: 30, or a fifteenth of them where they are few."""
+    """The perplexity for n points: n / 15, at most 30."""
     return min(30.0, n // 15)
 
 
@@ -50,8 +52,8 @@ def perplexities(data: TourData, seed: int, tell: Tell) -> Section:
     low, high = values[0], values[-1]
     return Section(
         "perplexity",
-        says="""<p>The perplexity <i>k</i> says how many neighbours a point has, so how large the structures are
-            that are looked at. It enters through the entropy of each point's Gaussian, and <i>σ</i><sub>i</sub> is
+        says="""<p>The perplexity <i>k</i> sets the effective number of neighbours of a point, and so the size of the
+            structures that are visible. It determines the entropy of each point's Gaussian; <i>σ</i><sub>i</sub> is
             found by a search.</p>
             <p class="formula">−Σ<sub>j</sub> <i>p</i><sub>j|i</sub> log <i>p</i><sub>j|i</sub> = log <i>k</i></p>""",
         pictures=[
@@ -65,14 +67,14 @@ def perplexities(data: TourData, seed: int, tell: Tell) -> Section:
         tables=[Table(["perplexity", "KL", "neighbour gap", *(["1-NN accuracy"] if y is not None else [])], keys)],
         facts={"low": low, "high": high},
         sees=(
-            f"The neighbour gap, the median distance to the nearest neighbour over the picture's spread, is "
+            f"The neighbour gap, the median distance to the nearest neighbour over the spread of the embedding, is "
             f"{{gap{low}}} with perplexity {{low}} and {{gap{high}}} with {{high}}"
             + (
-                ": a small perplexity tears the data into tight little clumps, a large one lays them out evenly. "
+                ": a small perplexity splits the data into small dense clumps, a large one spreads them evenly. "
                 if float(numbers[f"gap{low}"]) < float(numbers[f"gap{high}"])
                 else ". "
             )
-            + f"The KL values, {{kl{low}}} and {{kl{high}}} nats, cannot be compared: each perplexity has its own P."
+            + f"The KL values, {{kl{low}}} and {{kl{high}}} nats, are not comparable: each perplexity has its own P."
         ),
         code=data.code(
             "from scratchnet import plots\n" + IMPORT,
@@ -86,13 +88,13 @@ def perplexities(data: TourData, seed: int, tell: Tell) -> Section:
 
 
 def _neighbour_gap(Y: Array) -> float:
-    """The median distance to the nearest neighbour, over the standard deviation of the picture."""
+    """The median distance to the nearest neighbour, over the standard deviation of the embedding."""
     points = to_numpy(Y)
     return float(np.median(to_numpy(nearest_neighbors(points, 1)[1])) / points.std(axis=0).max())
 
 
 def sizes(seed: int, tell: Tell) -> Section:
-    """Three groups, one ten times as wide as another, one pair three times as far apart."""
+    """Three groups: one is ten times as wide as another, and one pair is three times as far apart as another."""
     host = np.random.default_rng(seed)
     centers, spread = np.array([[0.0, 0.0], [20.0, 0.0], [80.0, 0.0]]), np.array([0.5, 5.0, 2.0])
     y = np.repeat(np.arange(3), 100)
@@ -114,9 +116,9 @@ def sizes(seed: int, tell: Tell) -> Section:
     (wide_before, far_before), (wide_after, far_after) = shape(X), shape(Y)
     return Section(
         "sizes",
-        says="""<p>How to read such a picture: groups that are there in the picture are mostly there in the data.
-            Their sizes and the distances between them mean little, because every point chooses its own <i>σ</i>.
-            Here are three groups in the plane, one wide and one narrow, two near and one far, embedded in the plane
+        says="""<p>How to read such an embedding: groups in the embedding are mostly groups in the data. Their sizes and
+            the distances between them mean little, because every point has its own <i>σ</i>. Here, three groups in
+            the plane (one wide and one narrow, two close together and one far away) are embedded in the plane
             again.</p>""",
         pictures=[
             Picture(
@@ -140,8 +142,8 @@ def sizes(seed: int, tell: Tell) -> Section:
                 },
             )
         ],
-        sees="In the data B is {wide_before} times as wide as A, in the picture {wide_after} times. C is {far_before} "
-        "times as far from B as A is; in the picture it is {far_after} times.",
+        sees="In the data, B is {wide_before} times as wide as A, in the embedding {wide_after} times. C is "
+        "{far_before} times as far from B as A is; in the embedding {far_after} times.",
         code=f"import numpy as np\nfrom scratchnet import plots\n{IMPORT}\n\n"
         "spread, place = np.repeat([[0.5, 5, 2], [0, 20, 80]], 100, axis=1)\n"
         "X = spread[:, None] * np.random.default_rng(0).normal(size=(300, 2))\n"

@@ -1,4 +1,4 @@
-"""Chapter VAE: training, samples, the plane, a regular latent space; theory and uses of codes are in files beside."""
+"""Chapter VAE: training, samples, the plane, a regular latent space; vae_*.py have the theory and the uses of codes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from scratchnet.tour.report import Chapter, LeftOut, Number, Picture, Section, T
 from scratchnet.tour.training import Trainings
 from scratchnet.tour.vae_latents import arithmetic, bad_codes, latents
 from scratchnet.tour.vae_theory import bayes, divergence
-from scratchnet.tour.vae_uses import strange_input, strangers_network
+from scratchnet.tour.vae_uses import strange_input, strange_network
+
+__all__ = ["CHAPTER"]
 
 EPOCHS, N_LATENT = 16, 20
 PLANE_HIDDEN, PLANE_EPOCHS = (256, 64), 16
@@ -33,7 +35,7 @@ def _run(data: TourData, seed: int, tell: Tell) -> Iterator[Section | LeftOut]:
         future = train(wide, data.X, validation=data.X_test)
         flat, plain = train(VAE(**in_the_plane), data.X), train(Autoencoder(**in_the_plane), data.X)
         reverse = [
-            train(strangers_network(seed + i), data.strange[: len(data.strange) * 4 // 5]) for i in range(REVERSE_SEEDS)
+            train(strange_network(seed + i), data.strange[: len(data.strange) * 4 // 5]) for i in range(REVERSE_SEEDS)
         ]
         yield divergence(seed)
         vae = future.result()
@@ -57,7 +59,7 @@ def _training(data: TourData, vae: VAE) -> Section:
     pictures = [
         Picture(
             plots.history(vae.history_),
-            "Loss on training and held-out data, and its two parts, reconstruction and KL, in nats a sample over the "
+            "Loss on training and held-out data, and its two parts, reconstruction and KL, in nats per sample over the "
             "epochs. The loss falls; the KL term rises at first and then levels off.",
         )
     ]
@@ -70,9 +72,9 @@ def _training(data: TourData, vae: VAE) -> Section:
     kl = vae.history_["kl"]
     return Section(
         "training",
-        says=f"""<p>The encoder no longer gives a point but a Gaussian, the posterior; the code is drawn from it.
-            The loss asks for a good reconstruction and for posteriors near the prior N(0, I). Both terms are sums,
-            in nats, so that the negative loss bounds the log-likelihood of the data. Layers:
+        says=f"""<p>The encoder no longer outputs a point but a Gaussian, the approximate posterior; the code is drawn
+            from it. The loss rewards good reconstructions and posteriors close to the prior N(0, I). Both terms are
+            sums, in nats, so that the negative loss is a lower bound of the log-likelihood of the data. Layers:
             {data.n_features}–400–{N_LATENT}–400–{data.n_features}.</p>
             <p class="formula"><i>z</i> = <i>μ</i> + <i>σ ε</i>, &nbsp; loss = E[−log <i>p</i>(<i>x</i>|<i>z</i>)] +
             KL(<i>q</i>(<i>z</i>|<i>x</i>)‖<i>p</i>(<i>z</i>)) ≥ −log <i>p</i>(<i>x</i>)</p>""",
@@ -92,8 +94,7 @@ def _training(data: TourData, vae: VAE) -> Section:
         "KL term, which "
         + ("grew" if kl[-1] > kl[0] else "shrank")
         + " from {kl_first} as the network learned to use its code. On held-out data the loss is {test}. The ELBO is "
-        "only a bound: for the same samples importance sampling finds a log-likelihood of {tight} where the ELBO says "
-        "{bound}.",
+        "only a bound: for the same samples importance sampling gives a log-likelihood of {tight}, the ELBO {bound}.",
         code=data.code(IMPORT, FIT, "print(vae.history_)", "print(vae.score(X_test))", test=True),
     )
 
@@ -121,8 +122,8 @@ def _samples(data: TourData, vae: VAE, seed: int) -> Section:
         pictures = [Picture(fig, "Scatter plots of two columns of held-out and of generated rows, on the same axes.")]
     return Section(
         "samples",
-        says="""<p>Generating is now simple, and not a guess: draw <i>z</i> from the prior, decode. This is
-            ancestral sampling from the joint distribution.</p>
+        says="""<p>Generating samples is now simple: draw <i>z</i> from the prior and decode it. This is ancestral
+            sampling from the joint distribution.</p>
             <p class="formula"><i>p</i>(<i>x</i>, <i>z</i>) = <i>p</i>(<i>x</i>|<i>z</i>) <i>p</i>(<i>z</i>), &nbsp;
             <i>z</i> ~ N(0, I)</p>""",
         pictures=pictures,
@@ -135,9 +136,9 @@ def _samples(data: TourData, vae: VAE, seed: int) -> Section:
         sees="The mean squared distance of {drawn} samples to their nearest training sample is {gap}; for "
         "reconstructions of real data it is {real}, for random numbers {noise}. "
         + (
-            "So the samples lie close to the data, though not quite as close as real ones."
+            "So the samples are close to the data, though not quite as close as reconstructions."
             if real < gap < (real * noise) ** 0.5
-            else "So the samples lie as close to the data as real ones do."
+            else "So the samples are as close to the data as reconstructions are."
             if gap <= real
             else "So the samples are still far from the data."
         ),
@@ -157,15 +158,15 @@ def _plane(data: TourData, vae: VAE) -> Section:
         pictures = [
             Picture(
                 plots.decoded_grid(vae.inverse_transform(codes), codes, shape=data.shape),
-                f"A grid of 15 by 15 images decoded from the plane: neighbouring images are alike, and one form of "
+                f"A grid of 15 by 15 images decoded from the plane: neighbouring images are similar, and one form of "
                 f"the {data.name} turns into the next.",
                 "Decoded means at equal steps of probability of N(0, 1) along both latents.",
             )
         ]
     return Section(
         "plane",
-        says="""<p>With two latents the whole model can be seen at once: a grid over the plane, decoded. The grid's
-            lines are quantiles of the prior, so every cell is equally probable.</p>""",
+        says="""<p>With two latents the whole model fits into one picture: a grid over the plane, decoded. The grid
+            lines are quantiles of the prior, so all cells have the same probability.</p>""",
         pictures=pictures,
         numbers={
             "loss": Number("loss, training data", last["loss"], "nats/sample", ".1f"),
@@ -175,8 +176,8 @@ def _plane(data: TourData, vae: VAE) -> Section:
             "sd2": Number("standard deviation of the held-out codes, z₂", float(spread[1]), "", ".2f"),
             "centre": Number("distance of their mean from 0", float(np.linalg.norm(centre)), "", ".2f"),
         },
-        sees="Walking over the grid, forms change step by step. Two latents carry {kl} nats, and the loss is {loss}. "
-        "The codes of held-out data have standard deviations {sd1} and {sd2}, where the prior has one.",
+        sees="Across the grid, shapes change gradually. The KL of the two latents is {kl} nats, and the loss is "
+        "{loss}. The codes of held-out data have standard deviations {sd1} and {sd2}; the prior's is one.",
         code=data.code(
             "from scratchnet import plots\nfrom scratchnet.autoencoders import VAE, latent",
             f"vae = VAE(hidden={PLANE_HIDDEN}, n_latent=2, epochs={PLANE_EPOCHS}).fit(X)",
@@ -215,8 +216,8 @@ def _side_by_side(data: TourData, vae: VAE, plain: Autoencoder, seed: int) -> Se
     labels = ["largest sd", "farthest", "within 3 of 0", "sample gap", "held-out error"]
     return Section(
         "regular",
-        says="""<p>The same network with and without the KL term. A plain autoencoder puts its codes wherever the
-            reconstruction likes them; the VAE pays for every departure from N(0, I).</p>""",
+        says="""<p>The same network with and without the KL term. A plain autoencoder puts its codes wherever this helps
+            the reconstruction; the VAE pays for every departure from N(0, I).</p>""",
         pictures=[
             Picture(
                 fig,
@@ -226,12 +227,13 @@ def _side_by_side(data: TourData, vae: VAE, plain: Autoencoder, seed: int) -> Se
         ],
         numbers=numbers,
         tables=[Table(["model", *labels], {names[m]: [f"{m}_{key}" for key in keys] for m in names})],
-        sees="The plain codes reach out to {plain_radius} from the origin, the variational ones to {vae_radius}; "
-        "{vae_inside}% of these lie within three of it, as against {plain_inside}%. "
+        sees="The codes of the plain autoencoder lie up to {plain_radius} from the origin, those of the VAE up to "
+        "{vae_radius}; {vae_inside}% of the VAE's codes are within a distance of three, compared with {plain_inside}%. "
         + (
-            "The order has its price: the held-out error is {vae_error} instead of {plain_error}."
-            if values["vae_error"] > 1.02 * values["plain_error"]  # seeds alone move it by so much
-            else "The order costs little or nothing here: a held-out error of {vae_error} beside {plain_error}."
+            "The regular latent space has a price: the held-out error is {vae_error} instead of {plain_error}."
+            if values["vae_error"] > 1.02 * values["plain_error"]  # seeds alone change it by 2%
+            else "The regular latent space costs little or nothing here: a held-out error of {vae_error}, compared "
+            "with {plain_error}."
         ),
         code=data.code(
             "from scratchnet import plots\nfrom scratchnet.autoencoders import VAE, Autoencoder",
@@ -246,15 +248,15 @@ CHAPTER = Chapter(
     name="vae",
     title="Variational autoencoders",
     lectures="lectures 1, 2, 4 and 5",
-    lead="An autoencoder whose codes are made to follow a known distribution can generate.",
+    lead="An autoencoder whose codes follow a known distribution can generate new samples.",
     sections={
         "kl": "The Kullback–Leibler divergence",
         "training": "Reconstruction plus KL",
         "samples": "Samples from the prior",
-        "latents": "What each latent holds",
-        "arithmetic": "Computing with codes",
-        "bad": "Likely codes, bad images",
-        "strange": "Input of another kind",
+        "latents": "What each latent encodes",
+        "arithmetic": "Arithmetic with codes",
+        "bad": "Probable codes, bad images",
+        "strange": "Unfamiliar input",
         "plane": "The whole model in one picture",
         "bayes": "Prior, likelihood, posterior",
         "regular": "With and without the KL term",

@@ -1,4 +1,4 @@
-"""Chapter VAE, continued: divergences, and Bayes' rule looked at in the plane."""
+"""Chapter VAE, continued: divergences, and Bayes' rule in the plane."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from scratchnet.nn import kl_discrete, kl_normal
 from scratchnet.tour.data import TourData
 from scratchnet.tour.report import Number, Picture, Section
 
-GRID, REACH = 141, 3.5  # points a side, and how far from 0, of the grid on which Bayes' rule is applied
+__all__ = ["bayes", "divergence"]
+
+GRID, REACH = 141, 3.5  # the grid for Bayes' rule: points per axis, and its largest coordinate
 FIRST, SECOND = (1.0, 0.5), (0.0, 2.0)  # mean and standard deviation of the two Gaussians
 DRAWS = 100_000
-SAMPLES = 200  # held-out ones, of which the first is drawn
+SAMPLES = 200  # held-out samples, of which the first is shown
 
 
 def divergence(seed: int) -> Section:
     p, q = np.array([0.36, 0.48, 0.16]), np.full(3, 0.333)
-    # the lecture's q is 1/3 rounded to three digits; a distribution has to sum to one
+    # the lecture rounds 1/3 to three digits; a distribution must sum to one
     q = q / q.sum()
     (m1, s1), (m2, s2) = FIRST, SECOND
     closed = float(kl_normal(*(np.array([[v]]) for v in (m1, 2 * log(s1), m2, 2 * log(s2)))))
@@ -43,9 +45,9 @@ def divergence(seed: int) -> Section:
         normal.legend()
     return Section(
         "kl",
-        says="""<p>The Kullback–Leibler divergence says how badly <i>Q</i> stands in for <i>P</i>: the mean number
-            of nats lost when outcomes of <i>P</i> are coded for <i>Q</i>. It is never negative, zero only for
-            <i>P</i> = <i>Q</i>, and not symmetric. The lecture's example: <i>P</i> = (0.36, 0.48, 0.16) against the
+        says="""<p>The Kullback–Leibler divergence says how badly <i>Q</i> approximates <i>P</i>: the mean number of
+            extra nats when outcomes of <i>P</i> are encoded with a code for <i>Q</i>. It is never negative, zero only
+            for <i>P</i> = <i>Q</i>, and not symmetric. The lecture's example: <i>P</i> = (0.36, 0.48, 0.16) against the
             uniform <i>Q</i>. Between Gaussians it has a closed form; against N(0, 1) it is the second term of the
             VAE's loss.</p>
             <p class="formula">KL(<i>P</i>‖<i>Q</i>) = Σ <i>P</i> log(<i>P</i>/<i>Q</i>)</p>
@@ -61,11 +63,11 @@ def divergence(seed: int) -> Section:
             "pq": Number("KL(P‖Q)", float(kl_discrete(p, q)), "nats", ".7f"),
             "qp": Number("KL(Q‖P)", float(kl_discrete(q, p)), "nats", ".6f"),
             "normal": Number("KL(N(1, ½²)‖N(0, 2²)), closed form", closed, "nats", ".4f"),
-            "drawn": Number("the same as a mean over draws", float(ratio.mean()), "nats", ".4f"),
+            "drawn": Number("the same, estimated from draws", float(ratio.mean()), "nats", ".4f"),
             "draws": Number("draws", DRAWS),
         },
-        sees="The two directions differ: {pq} nats one way, {qp} the other. For the two Gaussians the closed form "
-        "gives {normal} nats, the mean of the logarithm over {draws} draws {drawn}.",
+        sees="The two directions differ: {pq} nats and {qp} nats. For the two Gaussians the closed form gives {normal} "
+        "nats; the mean of the log ratio over {draws} draws is {drawn}.",
         code="import numpy as np\nfrom scratchnet.nn import kl_discrete, kl_normal\n\n"
         "P, Q = np.array([0.36, 0.48, 0.16]), np.full(3, 1 / 3)\nprint(kl_discrete(P, Q), kl_discrete(Q, P))\n"
         "mu, logvar = np.array([[1.0]]), np.log([[0.5**2]])\n"
@@ -74,7 +76,7 @@ def divergence(seed: int) -> Section:
 
 
 def bayes(data: TourData, vae: VAE) -> Section:
-    """Two latents: Bayes' rule can be applied on a grid, and the encoder's guess held against the truth."""
+    """With two latents, Bayes' rule can be evaluated on a grid and compared with the encoder's posterior."""
     xp = get_xp(data.X_test)
     shown = data.X_test[:SAMPLES]
     side = np.linspace(-REACH, REACH, GRID)
@@ -114,9 +116,10 @@ def bayes(data: TourData, vae: VAE) -> Section:
     return Section(
         "bayes",
         says="""<p>The decoder and the prior together are a model of the data: draw <i>z</i>, then <i>x</i> given
-            <i>z</i>. What <i>x</i> says about <i>z</i> is then no choice any more but follows by Bayes' rule. With
-            many latents the integral below it is out of reach, which is why an encoder is trained to guess the
-            posterior; with two latents a grid will do, and the guess can be held against the truth.</p>
+            <i>z</i>. The posterior of <i>z</i> given <i>x</i> then follows from Bayes' rule. With many latents the
+            integral in the denominator cannot be computed, which is why an encoder is trained to approximate the
+            posterior; with two latents a grid is enough, and the approximation can be compared with the true
+            posterior.</p>
             <p class="formula"><i>p</i>(<i>z</i>|<i>x</i>) = <i>p</i>(<i>x</i>|<i>z</i>) <i>p</i>(<i>z</i>) /
             ∫ <i>p</i>(<i>x</i>|<i>z</i>) <i>p</i>(<i>z</i>) d<i>z</i>, &nbsp; log <i>p</i>(<i>x</i>) − ELBO =
             KL(<i>q</i>(<i>z</i>|<i>x</i>)‖<i>p</i>(<i>z</i>|<i>x</i>))</p>""",
@@ -131,16 +134,16 @@ def bayes(data: TourData, vae: VAE) -> Section:
         ],
         numbers={
             "images": Number("held-out samples", len(shown)),
-            "evidence": Number("log p(x) by the grid", float(evidence.mean()), "nats/sample", ".2f"),
+            "evidence": Number("log p(x) from the grid", float(evidence.mean()), "nats/sample", ".2f"),
             "bound": Number("ELBO", float(bound.mean()), "nats/sample", ".2f"),
-            "gap": Number("what the encoder's guess costs", float((evidence - bound).mean()), "nats/sample", ".2f"),
+            "gap": Number("log p(x) minus the ELBO", float((evidence - bound).mean()), "nats/sample", ".2f"),
             "off": Number(
                 "distance of the encoder's mean from the posterior's, in the encoder's sd (median)",
                 float(np.median(np.linalg.norm(mean - mu, axis=1) / sigma.mean(axis=1))), "", ".2f",
             ),
         },
-        sees="Over {images} held-out samples the log-likelihood by the grid is {evidence} nats, the ELBO {bound}. The "
-        "difference, {gap} nats, is the divergence of the encoder's Gaussian from the true posterior.",
+        sees="Over {images} held-out samples the log-likelihood from the grid is {evidence} nats, the ELBO {bound}. "
+        "The difference, {gap} nats, is the divergence of the encoder's Gaussian from the true posterior.",
         code=data.code(
             "import numpy as np\nfrom scratchnet.autoencoders import VAE",
             "vae = VAE(hidden=(256, 64), n_latent=2, epochs=16).fit(X)",

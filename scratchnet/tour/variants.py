@@ -1,4 +1,4 @@
-"""Chapter variants: linear is PCA, denoising, sparse, k-sparse, contractive."""
+"""Chapter variants: linear (PCA), denoising, sparse, k-sparse, contractive."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ from scratchnet.tour.report import Chapter, LeftOut, Number, Picture, Section, T
 from scratchnet.tour.training import Trainings
 from scratchnet.tour.variants_codes import IMPORT, RHO, contractive_code, k_sparse_code, sparse_code
 
-NOISES = {"low": 0.1, "high": 0.5}  # standard deviations; the lecture's is the low one
-SOME = 2000  # samples for the code that is wider than the input: it costs most
+__all__ = ["CHAPTER"]
+
+NOISES = {"low": 0.1, "high": 0.5}  # standard deviations; the lecture uses the low one
+SOME = 2000  # samples for the code that is wider than the input, the slowest network
 
 
 def _run(data: TourData, seed: int, tell: Tell) -> Iterator[Section | LeftOut]:
@@ -73,9 +75,10 @@ def _linear(data: TourData, errors: dict[str, list[float]], k: int, pca: PCA) ->
     floor = projection_errors(pca, data.X_test, data.X_test, [k])[k]
     return Section(
         "linear",
-        says="""<p>Take the bends away: one linear layer down, one up, squared error. The best such network projects
-            onto the plane of the first principal components, so gradient descent finds PCA without ever forming a
-            covariance. The two layers may even share one matrix, transposed: tied weights, half as many.</p>
+        says="""<p>Without nonlinearities, the network has one linear layer for encoding and one for decoding, with
+            squared error. The optimum projects onto the plane of the first principal components, so gradient descent
+            finds PCA without forming a covariance matrix. The two layers can even share one matrix, transposed in one
+            of them: tied weights, half as many.</p>
             <p class="formula">min<sub><i>V</i>, <i>W</i></sub> Σ |<i>x</i> − <i>x V W</i>|² &nbsp;→&nbsp; the plane
             of <i>a</i><sub>1</sub>, …, <i>a</i><sub>k</sub></p>""",
         pictures=[
@@ -86,7 +89,7 @@ def _linear(data: TourData, errors: dict[str, list[float]], k: int, pca: PCA) ->
                     xlabel="epoch",
                     ylabel="held-out error (MSE)",
                 ),
-                "Held-out error of linear autoencoders over the epochs, falling to the level line of PCA's error.",
+                "Held-out error of linear autoencoders over the epochs, falling to the horizontal line of PCA's error.",
             )
         ],
         numbers={
@@ -99,8 +102,8 @@ def _linear(data: TourData, errors: dict[str, list[float]], k: int, pca: PCA) ->
             ),
             "epochs": Number("epochs", len(free)),
         },
-        sees="After {epochs} epochs the linear network with a code of {k} has a held-out error of {linear}, with "
-        "tied weights {tied}; PCA has {pca}. Without ties they differ by {above}%.",
+        sees="After {epochs} epochs, the linear network with a code of {k} numbers has a held-out error of {linear}, "
+        "with tied weights {tied}; PCA has {pca}. With untied weights the difference from PCA is {above}%.",
         code=data.code(
             IMPORT + "Autoencoder",
             f'model = Autoencoder(hidden=(), n_latent={k}, likelihood="gaussian", epochs=40)',
@@ -119,7 +122,7 @@ def _denoising(
     shown = asarray(first_of_each(data.y_test, data.n_classes))
     for name, model in models.items():
         seen = model.corrupt(data.X_test, random_state=seed)
-        # clipping lifts the mean; without its shift the projection does better
+        # clipping raises the mean; the projection is better when this shift is subtracted
         shift = model.corrupt(data.X, random_state=seed + 1).mean(axis=0) - pca.mean_
         projected = projection_errors(pca, seen - shift, data.X_test)
         best = min(projected, key=lambda k: projected[k])
@@ -148,10 +151,10 @@ def _denoising(
     keys = ["noisy", "pca", "plain", "ours"]
     return Section(
         "denoising",
-        says="""<p>Noise is added to the input, clipped to [0, 1], and drawn anew every epoch; the target is the
-            clean input. The network cannot copy any more, it has to know what its inputs look like. Its rival is the
-            projection onto principal components, with the number of components that is best on the very data it is
-            judged on.</p>
+        says="""<p>Noise is added to the input, which is then clipped to [0, 1]; it is redrawn in every epoch. The
+            target is the clean input. The network can no longer copy its input; it must learn what inputs look like.
+            The baseline is the projection onto principal components, with the number of components that is best on the
+            test data themselves.</p>
             <p class="formula"><i>x̂</i> = <i>g</i>(<i>f</i>(<i>x</i> + <i>ε</i>)), &nbsp; loss against <i>x</i></p>""",
         pictures=pictures,
         numbers=numbers,
@@ -163,12 +166,13 @@ def _denoising(
         ],
         facts={**NOISES, "wins": wins, "levels": len(models)},
         sees="At a noise of sd {high} the squared error falls from {high_noisy} to {high_ours}; the best projection, "
-        "with {high_k} components, is left with {high_pca}, and an autoencoder that was trained without noise with "
-        "{high_plain}. At sd {low} it is {low_ours} against {low_pca} and {low_plain}. "
+        "with {high_k} components, has {high_pca}, and an autoencoder that was trained without noise {high_plain}. At "
+        "sd {low} the errors are {low_ours}, {low_pca} and {low_plain}. "
         + (
             "The denoising autoencoder is better than the projection at both."
             if wins == len(models)
-            else "It beats the projection at {wins} of the {levels} strengths: weak noise leaves little to gain."
+            else "It is better than the projection at {wins} of the {levels} noise levels: weak noise leaves little to "
+            "gain."
         ),
         code=data.code(
             IMPORT + "DenoisingAutoencoder",
@@ -185,13 +189,13 @@ CHAPTER = Chapter(
     name="variants",
     title="Variants of the autoencoder",
     lectures="lectures 2 to 4",
-    lead="A code can be kept honest by more than its width: by noise, by sparseness, by stiffness.",
+    lead="A code can be constrained not only by its size, but also by noise, by sparsity, or by its derivative.",
     sections={
-        "linear": "Without bends it is PCA",
-        "denoising": "Noise in, clean out",
-        "sparse": "Wide, but seldom active",
+        "linear": "A linear autoencoder is PCA",
+        "denoising": "From noisy input to clean output",
+        "sparse": "Many units, rarely active",
         "ksparse": "Only the k largest",
-        "contractive": "Deaf to small changes",
+        "contractive": "Insensitive to small changes",
     },
     headline=["linear.above", "denoising.high_ours", "denoising.high_pca", "ksparse.error"],
     run=_run,
