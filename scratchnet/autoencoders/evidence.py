@@ -6,19 +6,27 @@ A batch comes as x, with the condition c of a conditional model; results are (B,
 from __future__ import annotations
 
 from math import log
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from scratchnet.autoencoders.likelihoods import Likelihood
+from scratchnet.autoencoders.model import Draws
 from scratchnet.backend import Array, get_xp
-from scratchnet.nn import kl_normal_entries
+from scratchnet.nn import GaussianSample, Sequential, kl_normal_entries
 
-if TYPE_CHECKING:
-    from scratchnet.autoencoders.base_vae import BaseVAE
-    from scratchnet.autoencoders.model import Draws
-
-__all__ = ["beside", "elbo", "importance_bound", "log_weights"]
+__all__ = ["LatentModel", "beside", "elbo", "importance_bound", "log_weights"]
 
 
-def elbo(model: BaseVAE, x: Array, c: Array | None, n_samples: int, rng: Draws) -> Array:
+class LatentModel(Protocol):
+    """What is needed of a variational autoencoder."""
+
+    encoder_: Sequential
+    decoder_: Sequential
+    sample_: GaussianSample
+    likelihood_: Likelihood
+    n_latent: int
+
+
+def elbo(model: LatentModel, x: Array, c: Array | None, n_samples: int, rng: Draws) -> Array:
     """(6.2)  E_q[log p(x|z)] - KL(q(z|x) || p(z)): the KL in closed form, the expectation by ``n_samples`` draws."""
     h, nll = model.encoder_.forward(beside(x, c)), 0.0
     for _ in range(n_samples):
@@ -27,7 +35,7 @@ def elbo(model: BaseVAE, x: Array, c: Array | None, n_samples: int, rng: Draws) 
     return -nll / n_samples - kl_normal_entries(model.sample_.mu, model.sample_.logvar).sum(axis=1)
 
 
-def importance_bound(model: BaseVAE, x: Array, c: Array | None, K: int, rng: Draws) -> Array:
+def importance_bound(model: LatentModel, x: Array, c: Array | None, K: int, rng: Draws) -> Array:
     """(6.4)  log 1/K sum_k w_k of each sample, (B,) in float64, w_k = p(x|z_k) p(z_k) / q(z_k|x), z_k ~ q(z|x).
 
     One draw at a time: memory does not grow with K. The sum of exponentials keeps the largest exponent so far.
@@ -42,7 +50,7 @@ def importance_bound(model: BaseVAE, x: Array, c: Array | None, K: int, rng: Dra
     return top + xp.log(total) - log(K)
 
 
-def log_weights(model: BaseVAE, h: Array, eps: Array, x: Array, c: Array | None) -> Array:
+def log_weights(model: LatentModel, h: Array, eps: Array, x: Array, c: Array | None) -> Array:
     """(6.4)  log w of one draw z = mu + sigma eps per sample, (B,) in float64; h = [mu | logvar]."""
     z = model.sample_.forward(h, eps)
     log_ratio = 0.5 * (eps * eps + model.sample_.logvar - z * z).sum(axis=1)  # log p(z) / q(z|x)
