@@ -134,7 +134,7 @@ def test_arguments_that_do_not_fit(call, message):
 @pytest.mark.parametrize("metric", [normalized_mutual_info, adjusted_rand, clustering_accuracy])
 @pytest.mark.parametrize(("labels", "message"), [
     ([], "labels_pred is empty"),
-    ([[0, 1], [1, 2]], r"labels_pred must be 1-D, one label a row, got shape \(2, 2\)"),
+    ([[0, 1], [1, 2]], r"labels_pred must be 1-D, one label per row, got shape \(2, 2\)"),
     ([0.0, np.nan], "labels_pred contains NaN"),
     ([0.5, 1.0], "labels_pred is continuous"),
     ([0], "labels_true has 2 labels and labels_pred 1"),

@@ -12,7 +12,17 @@ import scratchnet as sn
 from scratchnet.backend import asarray, to_numpy
 from scratchnet.cluster import KMeans
 from scratchnet.cluster.geometry import Cosine, Euclidean, Manhattan
-from scratchnet.cluster.lloyd import Lloyd, Path, Units, assign, cluster_sums, cut, measure
+from scratchnet.cluster.lloyd import (
+    Lloyd,
+    Path,
+    SphericalLloyd,
+    Units,
+    assign,
+    assign_by_angle,
+    cluster_sums,
+    cut,
+    measure,
+)
 from scratchnet.kernels.host import kmeans as host
 from scratchnet.testing import kernels_on_cpu
 
@@ -67,6 +77,22 @@ def test_the_host_twin_is_the_formula(name, d, k, weighted, dtype, seed):
         same(found, expected)
         same(assign.host(block, None, *shared), expected)
         kept = found[1]
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+def test_the_host_twin_for_angles_is_the_formula(weighted, dtype, rng):
+    X, kept = make("clusters", dtype, n=900), None
+    weight = rng.uniform(0, 2, 900).astype(dtype) if weighted else None
+    data = cut(X, weight)
+    lloyd = SphericalLloyd(data, Cosine.around(data))
+    centers = lloyd.geometry.to_local(X[:9])
+    for _ in range(6):
+        lloyd.assign(centers)
+        shared = lloyd.at.centers, lloyd.geometry, lloyd.units
+        expected = assign_by_angle.formula(data.blocks[0], None, *shared)
+        found = assign_by_angle.host(data.blocks[0], kept, *shared)
+        same(found, expected)
+        kept, centers = found[1], lloyd.middles(centers)
 
 
 @pytest.mark.parametrize("order", ["ascending", "descending"])

@@ -119,6 +119,7 @@ def assign(
     return cluster_sums(x, w, labels, len(centers), units), (labels, None)
 
 
+@twin(host=host.assign_by_angle)
 def assign_by_angle(
     block: Block, kept: Kept, centers: Array, geometry: Euclidean, units: Units
 ) -> tuple[tuple[Array, Array], Kept]:

@@ -16,12 +16,12 @@ import numpy as np
 
 from scratchnet.rows import scratch
 
-__all__ = ["Known", "assign"]
+__all__ = ["Known", "assign", "assign_by_angle"]
 
 _DISTANCES = 1 << 19  # that are looked through at once
 _PIECE = 1024  # rows that are measured at once: they stay in the cache from picking to product
-_ADDED = 128  # rows that are added up at once, in float64
-_FEW = 64  # clusters, up to which a product with a one-hot matrix costs less than to add single rows
+_ADDED = 1 << 16  # entries of x that are added up at once, in float64
+_FEW = 52_000  # k (d + 20) up to which a product with a one-hot matrix costs less than to add single rows
 
 
 class Geometry(Protocol):
@@ -52,7 +52,7 @@ class Known:
     others : (m,)
         A lower bound on the distance to all other centres, plus the sum of the largest steps so far, ``farthest``.
     lower : (m, k)
-        See above; infinite for the own centre. (m, 0) where bounds cost more than distances.
+        See above; infinite for the own centre. All bounds are empty where they cost more than distances.
     """
 
     sums: np.ndarray
@@ -67,25 +67,46 @@ class Known:
     def nothing(cls, x: np.ndarray, k: int, bounded: bool) -> Known:
         """Before the first assignment of local rows x (m, d)."""
         (m, d), dtype = x.shape, x.dtype
-        upper, others = np.full(m, np.inf, dtype), np.full(m, -np.inf, dtype)
-        lower = np.full((m, k if bounded else 0), -np.inf, dtype)
-        return cls(np.zeros((k, d)), np.zeros(k), np.empty(m, dtype), upper, others, lower)
+        size, m = np.empty(m, dtype), m if bounded else 0
+        upper, others, lower = np.full(m, np.inf, dtype), np.full(m, -np.inf, dtype), np.full((m, k), -np.inf, dtype)
+        return cls(np.zeros((k, d)), np.zeros(k), size, upper, others, lower)
 
 
 def assign(
     block: tuple[Any, ...], kept: Any, centers: np.ndarray, geometry: Geometry, units: Any, path: Any
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, Known]]:
     """The block's sums and counts, which it goes on to use, and its labels; see the formula."""
-    x, w, _ = block
-    (n, d), k = x.shape, len(centers)
-    labels, known = kept if kept is not None else (np.zeros(n, dtype=np.intp), None)
+    (k, d), x = centers.shape, block[0]
+    labels, known = kept if kept is not None else (np.zeros(len(x), dtype=np.intp), None)
     before = labels.copy() if known is not None else None
     if known is None:
         known = Known.nothing(x, k, bounded=d >= 32 and k <= 4 * d)
     _Search(x, labels, known, centers, geometry, path).run(first=before is None)
-    moved = np.arange(n) if before is None else np.flatnonzero(labels != before)
-    if len(moved):
-        _add(moved, labels[moved], None if before is None else before[moved], x, w, known, geometry, units)
+    return _moved(block, labels, before, known, geometry, units)
+
+
+def assign_by_angle(
+    block: tuple[Any, ...], kept: Any, centers: np.ndarray, geometry: Geometry, units: Any
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, Known]]:
+    """All angles anew, but sums from the rows that moved."""
+    before, known = kept if kept is not None else (None, None)
+    x = block[0]
+    labels = np.concatenate(
+        [geometry.nearest(geometry.local(x[i : i + _PIECE]), centers) for i in range(0, len(x), _PIECE)]
+    )
+    if known is None:
+        before, known = None, Known.nothing(x, len(centers), bounded=False)
+    return _moved(block, labels, before, known, geometry, units)
+
+
+def _moved(
+    block: tuple[Any, ...], labels: np.ndarray, before: np.ndarray | None, known: Known, geometry: Geometry, units: Any
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, Known]]:
+    """What a step returns, the sums brought up to date by the rows whose labels are not what they were ``before``."""
+    x, w, _ = block
+    rows = np.arange(len(x)) if before is None else np.flatnonzero(labels != before)
+    if len(rows):
+        _add(rows, labels[rows], None if before is None else before[rows], x, w, known, geometry, units)
     return (known.sums, known.counts), (labels, known)
 
 
@@ -113,7 +134,7 @@ class _Search:
         size = max(_PIECE, _DISTANCES // k)
         for i in range(0, n, size):
             part = slice(i, min(i + size, n))
-            if first or self.known.lower.shape[1] == 0:
+            if first or self.known.lower.size == 0:
                 self._measure(part, part.stop - i, first)
             else:
                 self._look_through(part)
@@ -154,7 +175,7 @@ class _Search:
         size = s.size[rows]
         slack = self.slack * (size + self.c_size.max())
         nearest = d.argmin(axis=1)
-        if s.lower.shape[1] == 0:
+        if s.lower.size == 0:
             own = d[here, nearest]
             d[here, nearest] = np.inf
             self._keep(rows, nearest, d.min(axis=1) <= own + 2 * slack)
@@ -198,15 +219,16 @@ def _add(
     units: Any,
 ) -> None:
     """Add w x and w of these rows to the sums and counts of clusters ``now``, and take them away from ``before``."""
-    k, sums, per_unit = len(known.counts), known.sums, 1 / units.x
+    (k, d), sums, per_unit = known.sums.shape, known.sums, 1 / units.x
+    size = max(16, _ADDED // max(k, d))
     if before is None:  # sorted by cluster, so that a piece needs few
         order = now.argsort(kind="stable")
         rows, now = rows[order], now[order]
     weight = w[rows].astype(np.float64)
     weighted, whole = bool((weight != 1).any()), np.rint(weight / units.weight) * units.weight
     known.counts += np.bincount(now, whole, k) - (0 if before is None else np.bincount(before, whole, k))
-    for i in range(0, len(rows), _ADDED):
-        part = slice(i, min(i + _ADDED, len(rows)))
+    for i in range(0, len(rows), size):
+        part = slice(i, min(i + size, len(rows)))
         some = geometry.local(_pick(x, rows[part]))
         y = scratch("kmeans products", some.shape, np.float64)
         np.copyto(y, some)
@@ -221,7 +243,7 @@ def _add(
         if before is None:
             first, last = now[i], now[part.stop - 1]
             sums[first : last + 1] += (now[part] == np.arange(first, last + 1)[:, None]).astype(np.float64) @ y
-        elif k <= _FEW:
+        elif k * (d + 20) <= _FEW:
             clusters = np.arange(k)[:, None]
             sums += ((now[part] == clusters) - (before[part] == clusters).astype(np.float64)) @ y
         else:
