@@ -32,6 +32,14 @@ class ContractiveAutoencoder(PenalisedAutoencoder):
         The closed form is that of a single layer.
     n_latent, ...
         As for :class:`~scratchnet.autoencoders.Autoencoder`.
+
+    Examples
+    --------
+    >>> from scratchnet.datasets import load_mnist
+    >>> X, _ = load_mnist("test")
+    >>> tight = ContractiveAutoencoder(n_latent=20, weight=1.0, epochs=2, random_state=0).fit(X)
+    >>> list(tight.history_[-1])
+    ['epoch', 'loss', 'reconstruction', 'penalty', 'mse', 'seconds']
     """
 
     hidden: Sequence[int] = ()

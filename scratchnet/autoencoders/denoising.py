@@ -67,6 +67,15 @@ class DenoisingAutoencoder(Autoencoder):
         Whether corrupted values are clipped to [0, 1]; by default they are with the Bernoulli likelihood.
     hidden, n_latent, ...
         As for :class:`~scratchnet.autoencoders.Autoencoder`.
+
+    Examples
+    --------
+    >>> from scratchnet.datasets import load_mnist
+    >>> X, _ = load_mnist("test")
+    >>> model = DenoisingAutoencoder((50,), 10, noise_level=0.5, epochs=5, learning_rate=3e-3, random_state=0).fit(X)
+    >>> noisy = model.corrupt(X, random_state=0)
+    >>> bool(((model.reconstruct(noisy) - X) ** 2).mean() < ((noisy - X) ** 2).mean())
+    True
     """
 
     noise: str = field(default="gaussian", kw_only=True)  # type: ignore[assignment]  # draw_noise is the protocol's

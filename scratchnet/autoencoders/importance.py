@@ -37,6 +37,14 @@ class IWAE(VAE):
         There is no separate KL term that a minimum could be set for.
     hidden, n_latent, ...
         As for :class:`~scratchnet.autoencoders.VAE`.
+
+    Examples
+    --------
+    >>> from scratchnet.datasets import load_mnist
+    >>> X, _ = load_mnist("test")
+    >>> model = IWAE((50,), 5, n_importance=5, epochs=1, random_state=0).fit(X)
+    >>> model.history_.units["loss"], model.elbo(X[:3]).shape
+    ('nats/sample', (3,))
     """
 
     n_importance: int = field(default=5, kw_only=True)

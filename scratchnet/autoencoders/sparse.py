@@ -31,6 +31,14 @@ class SparseAutoencoder(PenalisedAutoencoder):
         tanh codes enter as (1 + a) / 2.
     hidden, n_latent, ...
         As for :class:`~scratchnet.autoencoders.Autoencoder`.
+
+    Examples
+    --------
+    >>> from scratchnet.datasets import load_mnist
+    >>> X, _ = load_mnist("test")
+    >>> free, sparse = (SparseAutoencoder((), 30, weight=w, epochs=2, random_state=0).fit(X) for w in (0, 30))
+    >>> bool(sparse.transform(X).mean() < free.transform(X).mean())
+    True
     """
 
     rho: float = field(default=0.05, kw_only=True)
@@ -86,6 +94,14 @@ class KSparseAutoencoder(Autoencoder):
         history's numbers are about k throughout.
     hidden, n_latent, ...
         As for :class:`~scratchnet.autoencoders.Autoencoder`.
+
+    Examples
+    --------
+    >>> from scratchnet.datasets import load_mnist
+    >>> X, _ = load_mnist("test")
+    >>> model = KSparseAutoencoder((), 100, k=7, epochs=1, random_state=0).fit(X)
+    >>> int((model.transform(X) != 0).sum(axis=1).max())
+    7
     """
 
     k: int = field(default=10, kw_only=True)
