@@ -44,6 +44,7 @@ class GaussianDensity(Estimator):
 
     mean_: Array
     covariance_: Array
+    _factor: Array
 
     def __init__(self, covariance: str = "full") -> None:
         self.covariance = covariance
