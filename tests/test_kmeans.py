@@ -18,10 +18,10 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from scratchnet import rows
 from scratchnet.backend import asarray, get_xp, to_numpy
 from scratchnet.base import NotFittedError
-from scratchnet.cluster import KMeans, lloyd
+from scratchnet.cluster import KMeans, lloyd, steps
 from scratchnet.cluster.geometry import Euclidean
-from scratchnet.cluster.lloyd import cut
 from scratchnet.cluster.seeding import Draw, draw, kmeans_plusplus, left, random_rows
+from scratchnet.cluster.steps import cut
 from scratchnet.decomposition import PCA
 from scratchnet.metrics import adjusted_rand, clustering_accuracy, normalized_mutual_info
 from scratchnet.rows import live_on
@@ -357,7 +357,7 @@ def every_state(metric):
 @pytest.mark.parametrize("metric", ["euclidean", "cosine", "manhattan"])
 def test_same_bits_wherever_blocks_live(metric, monkeypatch):
     """On any number of threads, in processes, and where blocks forget what they kept: every state of every run."""
-    monkeypatch.setattr(lloyd, "_ROWS_PER_BLOCK", 700)
+    monkeypatch.setattr(steps, "_ROWS_PER_BLOCK", 700)
     expected = every_state(metric)
     for n in "1", "8":
         monkeypatch.setenv("SCRATCHNET_THREADS", n)
@@ -374,7 +374,7 @@ def test_same_centers_however_rows_are_cut(metric, monkeypatch):
     """Sums are exact: only J and the origin, which are ordinary sums, may change in their last bits."""
     ends = []
     for size in 700, 4000:
-        monkeypatch.setattr(lloyd, "_ROWS_PER_BLOCK", size)
+        monkeypatch.setattr(steps, "_ROWS_PER_BLOCK", size)
         ends.append([km.fit(X, sample_weight=w).cluster_centers_.tobytes() for X, w, km in hard_cases(metric)][:2])
     assert ends[0] == ends[1]
 

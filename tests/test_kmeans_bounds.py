@@ -12,17 +12,8 @@ import scratchnet as sn
 from scratchnet.backend import asarray, to_numpy
 from scratchnet.cluster import KMeans
 from scratchnet.cluster.geometry import Cosine, Euclidean, Manhattan
-from scratchnet.cluster.lloyd import (
-    Lloyd,
-    Path,
-    SphericalLloyd,
-    Units,
-    assign,
-    assign_by_angle,
-    cluster_sums,
-    cut,
-    measure,
-)
+from scratchnet.cluster.lloyd import Lloyd, SphericalLloyd
+from scratchnet.cluster.steps import Path, Units, assign, assign_by_angle, cluster_sums, cut, measure
 from scratchnet.kernels.host import kmeans as host
 from scratchnet.testing import kernels_on_cpu
 

@@ -10,7 +10,7 @@ import pytest
 
 import scratchnet
 from scratchnet.backend import Rng, get_xp
-from scratchnet.nn import Activation, Dense, Sequential, Tanh, check_gradient, sigmoid
+from scratchnet.nn import Activation, Dense, Sequential, Tanh, check_gradient, gaussian, optimizers, sigmoid
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -31,10 +31,21 @@ def test_the_example_is_twenty_lines():
     assert len([line for line in BLOCKS[0].splitlines() if line.strip()]) <= 20
 
 
-def test_the_layer_shown_is_the_layer_shipped(rng):
+def test_the_formulas_shown_are_the_formulas_shipped(rng):
     (code,) = (b for b in BLOCKS if "class Tanh" in b)
-    scope = {"Activation": Activation, "get_xp": get_xp}
+    scope = {"Activation": Activation, "get_xp": get_xp, "twin": lambda **twins: lambda formula: formula}
+    scope |= {"host": optimizers.host, "cuda": optimizers.cuda}
     exec(code, scope)
+    dz, eps, sigma, h = *rng.standard_normal((3, 4, 3)), rng.standard_normal((4, 6))
+    shown = scope["reparameterize_grad"](dz, h, eps, sigma, 0.7)
+    np.testing.assert_array_equal(shown, gaussian.reparameterize_grad.formula(dz, h, eps, sigma, 0.7))
+    theta, grad, m, v = rng.random((4, 9))
+    for shown, shipped in zip(
+        scope["adam"](theta, grad, m, v, 0.9, 0.999, 1e-3, 1e-8),
+        optimizers.adam.formula(theta, grad, m, v, 0.9, 0.999, 1e-3, 1e-8),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(shown, shipped)
     shown, shipped, (x, dy) = scope["Tanh"](), Tanh(), rng.standard_normal((2, 4, 3))
     np.testing.assert_array_equal(shown.forward(x), shipped.forward(x))
     np.testing.assert_array_equal(shown.backward(dy), shipped.backward(dy))

@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike
 from scratchnet.backend import Array, RandomState, Rng, get_xp
 from scratchnet.base import Estimator, TransformerMixin
 from scratchnet.cluster.geometry import Cosine, Euclidean, Manhattan
-from scratchnet.cluster.lloyd import Block, Lloyd, MedianLloyd, SphericalLloyd, cut, nearest_and_costs, pieces
+from scratchnet.cluster.lloyd import Lloyd, MedianLloyd, SphericalLloyd
 from scratchnet.cluster.seeding import kmeans_plusplus, random_rows
+from scratchnet.cluster.steps import Block, cut, nearest_and_costs, pieces
 from scratchnet.distances import check_not_lost
 from scratchnet.rows import Rows
 from scratchnet.validation import check_array, check_choice, check_integer, check_number
@@ -114,7 +115,7 @@ class KMeans(TransformerMixin, Estimator):
     clusters some stay empty, and a warning says so.
 
     Labels are a function of the row and the centres alone, and sums over clusters are exact
-    (:mod:`scratchnet.cluster.lloyd`): the result has the same bits for any number of threads.
+    (:mod:`scratchnet.cluster.steps`): the result has the same bits for any number of threads.
 
     Examples
     --------

@@ -8,7 +8,7 @@ import numpy as np
 
 from scratchnet.backend import Array, get_xp, to_numpy
 from scratchnet.cluster.geometry import Euclidean
-from scratchnet.cluster.lloyd import Block, pieces
+from scratchnet.cluster.steps import Block, pieces
 from scratchnet.rows import Rows
 
 __all__ = ["Draw", "draw", "kmeans_plusplus", "random_rows", "weighted_costs"]

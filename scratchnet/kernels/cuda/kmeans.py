@@ -1,6 +1,6 @@
 """The assignment step of k-means behind a matrix product: nearest centre, and the sums that the next centres come from.
 
-The formula is ``assign`` of :mod:`scratchnet.cluster.lloyd`. The scores |c|^2 - 2 x c' stay a matrix product: no kernel
+The formula is ``assign`` of :mod:`scratchnet.cluster.steps`. The scores |c|^2 - 2 x c' stay a matrix product: no kernel
 of a page is as fast as cuBLAS. What follows it, the smallest of each row, a decision where several are as small, a
 one-hot matrix, a second product of the size of the first, and the counts, is one launch here that reads scores and
 points once each.

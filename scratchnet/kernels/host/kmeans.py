@@ -3,7 +3,7 @@
 When a centre moves by s, its distance to a point changes by s at most. So a distance measured some rounds ago still
 bounds the distance now, from above and from below. A point stays where it is as long as its own centre is certainly
 nearer than every other one; only the rest is measured again. After a few rounds that is a small part. Labels and sums
-are those of the formula, ``assign`` of :mod:`scratchnet.cluster.lloyd` (Elkan, Using the triangle inequality to
+are those of the formula, ``assign`` of :mod:`scratchnet.cluster.steps` (Elkan, Using the triangle inequality to
 accelerate k-means, 2003; here with products of whole blocks of rows in place of single distances).
 """
 
