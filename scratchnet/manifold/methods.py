@@ -77,8 +77,8 @@ class SymmetricSNE(NeighbourEmbedding):
     """Symmetric SNE: Gaussians in Y, but one KL divergence over all pairs.
 
     The cost is KL(P || Q), q_ij = exp(-|y_i - y_j|^2) / Z (Cook, Sutskever, Mnih and Hinton, Visualizing similarity
-    data with a mixture of maps, 2007). ``learning_rate="auto"`` is n_samples / (4 early_exaggeration). All else is as in
-    :class:`~scratchnet.manifold.embedding.NeighbourEmbedding`.
+    data with a mixture of maps, 2007). ``learning_rate="auto"`` is n_samples / (4 early_exaggeration). All else is as
+    in :class:`~scratchnet.manifold.embedding.NeighbourEmbedding`.
 
     Examples
     --------

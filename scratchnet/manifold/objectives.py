@@ -16,7 +16,15 @@ import numpy as np
 from scratchnet.backend import Array, Module, get_xp
 from scratchnet.distances import squared_differences
 from scratchnet.manifold.affinities import Affinities, Pairs, set_self
-from scratchnet.manifold.sne import Similarity, TileCost, TileForces, log_similarities, net_force, sum_p_log_ratio
+from scratchnet.manifold.sne import (
+    Similarity,
+    TileCost,
+    TileForces,
+    augmented,
+    log_similarities,
+    net_force,
+    sum_p_log_ratio,
+)
 from scratchnet.rows import n_threads, rows_from
 
 __all__ = ["FrozenObjective", "JointObjective", "Objective", "RowObjective"]
@@ -66,21 +74,21 @@ class JointObjective(Objective):
 
     def forces(self, Y: Array) -> tuple[Array, Array]:
         """4 sum_j p_ij f_ij (y_i - y_j) and -4 sum_j q_ij f_ij (y_i - y_j)."""
-        xp, (n, k), Y = get_xp(Y), Y.shape, Y - Y.mean(axis=0)  # near the origin, products lose least
-        parts = self.rows.map(_joint_forces, Y, self.similarity)
+        xp, (n, k), points = get_xp(Y), Y.shape, augmented(Y)
+        parts = self.rows.map(_joint_forces, points, self.similarity)
         share, _ = _shares([(z, scale) for _, _, z, scale in parts], xp)
         factors = xp.stack([xp.ones_like(share), -share]).astype(Y.dtype)[..., None, None]  # repulsion is by q = w / Z
-        total = xp.zeros((2, k, n), dtype=Y.dtype).transpose(0, 2, 1)  # added along n: the longest axis last
+        total = xp.zeros((2, k + 1, n), dtype=Y.dtype).transpose(0, 2, 1)  # added along n: the longest axis last
         for t, (pairs, (on_rows, on_columns, _, _)) in enumerate(zip(self.rows.blocks, parts, strict=True)):
             total[:, pairs.rows] += factors[:, t] * on_rows
             if on_columns is not None:
                 total[:, pairs.columns] += factors[:, t] * on_columns
-        total = xp.ascontiguousarray(4 * total)
-        return total[0], total[1]
+        forces = xp.ascontiguousarray(4 * (total[..., k:] * points[:, :k] - total[..., :k]))
+        return forces[0], forces[1]
 
     def kl(self, Y: Array) -> Array:
         """sum p log p - sum p log w + log Z."""
-        parts = self.rows.map(_joint_cost, Y - Y.mean(axis=0), self.similarity)
+        parts = self.rows.map(_joint_cost, augmented(Y), self.similarity)
         _, log_z = _shares([(z, scale) for _, z, scale in parts], self.rows.xp)
         return sum(cost for cost, _, _ in parts) + log_z
 
@@ -102,19 +110,19 @@ def _joint(pairs: Pairs) -> tuple[Array, Array]:
     return P, (P * get_xp(P).log(get_xp(P).where(P > 0, P, 1))).sum(dtype=np.float64)
 
 
-def _joint_forces(pairs: Pairs, kept: Any, Y: Array, similarity: Similarity) -> tuple[TileForces, Any]:
-    """Attraction and repulsion on the rows and on the columns of a tile; what it adds to Z, and the scale of that."""
+def _joint_forces(pairs: Pairs, kept: Any, points: Array, similarity: Similarity) -> tuple[TileForces, Any]:
+    """A tile's part of attraction and repulsion, on its rows and its columns; what it adds to Z, with the scale."""
     kept = kept or _joint(pairs)
     diagonal = pairs.rows == pairs.columns
-    on_rows, on_columns, z, scale = similarity.forces(kept[0], Y[pairs.rows], Y[pairs.columns], diagonal)
+    on_rows, on_columns, z, scale = similarity.forces(kept[0], points[pairs.rows], points[pairs.columns], diagonal)
     return (on_rows, on_columns, z if diagonal else 2 * z, scale), kept
 
 
-def _joint_cost(pairs: Pairs, kept: Any, Y: Array, similarity: Similarity) -> tuple[TileCost, Any]:
+def _joint_cost(pairs: Pairs, kept: Any, points: Array, similarity: Similarity) -> tuple[TileCost, Any]:
     """A tile's sum of p log p - p log w; what it adds to Z, and the scale of that. Each side of the diagonal counts."""
     P, p_log_p = kept = kept or _joint(pairs)
     diagonal = pairs.rows == pairs.columns
-    cost, z, scale = similarity.cost(P, Y[pairs.rows], Y[pairs.columns], diagonal)
+    cost, z, scale = similarity.cost(P, points[pairs.rows], points[pairs.columns], diagonal)
     return (p_log_p + cost, z, scale) if diagonal else (2 * (p_log_p + cost), 2 * z, scale), kept
 
 

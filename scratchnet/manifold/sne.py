@@ -46,6 +46,7 @@ __all__ = [
     "StudentSimilarity",
     "TileCost",
     "TileForces",
+    "augmented",
     "gaussian_cost",
     "gaussian_forces",
     "kl_divergence",
@@ -132,39 +133,47 @@ def squared_distances_of_pairs(y: Array, x: Array, diagonal: bool) -> Array:
 # ---------------------------------------------------------------------------------------------------------------------
 
 TileForces: TypeAlias = "tuple[Array, Array | None, Array, Array | float]"
-"""Attraction and repulsion on the rows (2, r, k) and on the columns (2, c, k); the sum of w; and the logarithm of what
-w stands per: the true weights are w exp(scale). On the diagonal the columns are the rows: None."""
+"""M [x, 1] (2, r, k + 1) and M' [y, 1] (2, c, k + 1) for M = p f and M = w f: (M 1)_i y_i - (M x)_i are the forces; the
+sum of w, and its scale: the true weights are w exp(scale). On the diagonal the columns are the rows: None."""
 
 TileCost: TypeAlias = "tuple[Array, Array, Array | float]"
 """-sum p log w; the sum of w, and its scale as above."""
 
 
 def tile_forces(P: Array, y: Array, x: Array, diagonal: bool, similarity: Similarity) -> TileForces:
-    """Attraction sum_j p_ij f_ij (y_i - x_j), repulsion sum_j w_ij f_ij (y_i - x_j) and the tile's share of Z.  (8.5)
+    """What a tile adds to attraction sum_j p_ij f_ij (y_i - x_j), repulsion sum_j w_ij f_ij (y_i - x_j), and Z.  (8.5)
 
     Parameters
     ----------
     P : (r, c)
         Affinities.
-    y, x : (r, k), (c, k)
-        Where the rows and the columns of the tile are in the embedding; the nearer to the origin, the more exact.
+    y, x : (r, k + 2), (c, k + 2)
+        The rows and the columns of the tile in the embedding, as :func:`augmented` gives them.
     diagonal : bool
         Whether x is y.
     """
-    s = squared_distances_of_pairs(y, x, diagonal)
+    xp, s = get_xp(P), squared_distances_of_pairs(y[:, :-2], x[:, :-2], diagonal)
     w, scale = similarity.weight(s)
-    f = similarity.slope(s)
-    on_rows = get_xp(P).stack([net_force(P * f, y, x), net_force(w * f, y, x)])
-    on_columns = None if diagonal else get_xp(P).stack([net_force((P * f).T, x, y), net_force((w * f).T, x, y)])
+    pull, push = P * similarity.slope(s), w * similarity.slope(s)
+    x1, y1 = x[:, :-1], y[:, :-1]
+    on_rows = xp.stack([pull @ x1, push @ x1])
+    on_columns = None if diagonal else xp.stack([pull.T @ y1, push.T @ y1])
     return on_rows, on_columns, w.sum(dtype=np.float64), scale
 
 
 def tile_cost(P: Array, y: Array, x: Array, diagonal: bool, similarity: Similarity) -> TileCost:
     """A tile's share of KL(P || Q) = sum p log p - sum p log w + log Z; arguments as in :func:`tile_forces`.  (8.2)"""
-    s = squared_distances_of_pairs(y, x, diagonal)
+    s = squared_distances_of_pairs(y[:, :-2], x[:, :-2], diagonal)
     w, scale = similarity.weight(s)
     log_w = get_xp(P).where(P > 0, similarity.log_weight(s), 0)
     return -(P * log_w).sum(dtype=np.float64), w.sum(dtype=np.float64), scale
+
+
+def augmented(Y: Array) -> Array:
+    """[y, 1, |y|^2] (n, k + 2), about the mean of Y (n, k), where squares lose least: every tile needs it."""
+    xp, y = get_xp(Y), get_xp(Y).ascontiguousarray(Y.T)  # (k, n): sums along n are fast
+    y = y - y.mean(axis=1, keepdims=True)
+    return xp.concatenate([y, xp.ones_like(y[:1]), sum(row**2 for row in y)[None]]).T
 
 
 @twin(host=host.student_forces)
