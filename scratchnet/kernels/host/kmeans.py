@@ -9,6 +9,7 @@ accelerate k-means, 2003; here with products of whole blocks of rows in place of
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,8 +21,8 @@ __all__ = ["Known", "assign", "assign_by_angle"]
 
 _DISTANCES = 1 << 19  # that are looked through at once
 _PIECE = 1024  # rows that are measured at once: they stay in the cache from picking to product
-_ADDED = 1 << 16  # entries of x that are added up at once, in float64
-_FEW = 52_000  # k (d + 20) up to which a product with a one-hot matrix costs less than to add single rows
+_ADDED = 100_000  # entries of x that are added up at once, in float64
+_FEW = 13_000  # k (d + 20), up to which a product with a one-hot matrix costs less than a second look at the rows
 
 
 class Geometry(Protocol):
@@ -44,7 +45,7 @@ class Known:
     sums, counts : (k, d), (k,) float64
         Of the block's clusters, exact: brought up to date by the rows that move.
     whole : bool
-        Whether no w x needs to be rounded: data of few digits are whole multiples of the units already.
+        Whether no w x has to be rounded: data of few digits are whole multiples of the units already. None: not known.
     size : (m,)
         |x|^2.
     upper : (m,)
@@ -61,7 +62,7 @@ class Known:
     upper: np.ndarray
     others: np.ndarray
     lower: np.ndarray
-    whole: bool = True
+    whole: bool | None = None
 
     @classmethod
     def nothing(cls, x: np.ndarray, k: int, bounded: bool) -> Known:
@@ -104,9 +105,11 @@ def _moved(
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, Known]]:
     """What a step returns, the sums brought up to date by the rows whose labels are not what they were ``before``."""
     x, w, _ = block
-    rows = np.arange(len(x)) if before is None else np.flatnonzero(labels != before)
-    if len(rows):
-        _add(rows, labels[rows], None if before is None else before[rows], x, w, known, geometry, units)
+    sums = _Sums(x, w, known, geometry, units)
+    if before is None:
+        sums.add(np.arange(len(x)), labels)
+    elif len(rows := np.flatnonzero(labels != before)):
+        sums.move(rows, before[rows], labels[rows])
     return (known.sums, known.counts), (labels, known)
 
 
@@ -208,48 +211,56 @@ class _Search:
         return _pick(self.x, rows[some])
 
 
-def _add(
-    rows: np.ndarray,
-    now: np.ndarray,
-    before: np.ndarray | None,
-    x: np.ndarray,
-    w: np.ndarray,
-    known: Known,
-    geometry: Geometry,
-    units: Any,
-) -> None:
-    """Add w x and w of these rows to the sums and counts of clusters ``now``, and take them away from ``before``."""
-    (k, d), sums, per_unit = known.sums.shape, known.sums, 1 / units.x
-    size = max(16, _ADDED // max(k, d))
-    if before is None:  # sorted by cluster, so that a piece needs few
-        order = now.argsort(kind="stable")
-        rows, now = rows[order], now[order]
-    weight = w[rows].astype(np.float64)
-    weighted, whole = bool((weight != 1).any()), np.rint(weight / units.weight) * units.weight
-    known.counts += np.bincount(now, whole, k) - (0 if before is None else np.bincount(before, whole, k))
-    for i in range(0, len(rows), size):
-        part = slice(i, min(i + size, len(rows)))
-        some = geometry.local(_pick(x, rows[part]))
-        y = scratch("kmeans products", some.shape, np.float64)
-        np.copyto(y, some)
-        if weighted:
-            y *= weight[part, None]
-        if not known.whole or before is None:
-            rounded = np.multiply(y, per_unit, out=scratch("kmeans rounded", y.shape, np.float64))
-            np.rint(rounded, out=rounded)
-            rounded *= units.x
-            known.whole = known.whole and bool((rounded == y).all())
-            y = rounded
-        if before is None:
-            first, last = now[i], now[part.stop - 1]
-            sums[first : last + 1] += (now[part] == np.arange(first, last + 1)[:, None]).astype(np.float64) @ y
-        elif k * (d + 20) <= _FEW:
-            clusters = np.arange(k)[:, None]
-            sums += ((now[part] == clusters) - (before[part] == clusters).astype(np.float64)) @ y
-        else:
-            for row, to, off in zip(y, now[part].tolist(), before[part].tolist(), strict=True):
-                sums[to] += row
-                sums[off] -= row
+class _Sums:
+    """The sums and counts of a block's clusters, and how they change; exact, so the order does not matter."""
+
+    def __init__(self, x: np.ndarray, w: np.ndarray, known: Known, geometry: Geometry, units: Any) -> None:
+        self.x, self.w, self.known, self.geometry, self.units = x, w, known, geometry, units
+
+    def add(self, rows: np.ndarray, labels: np.ndarray, change: Any = np.add) -> None:
+        """Add w x and w of ``rows`` to clusters ``labels``; with ``np.subtract`` take them away."""
+        sums, counts, order = self.known.sums, self.known.counts, labels.argsort(kind="stable")
+        rows, labels = rows[order], labels[order]  # clusters one after the other
+        for part, y, w in self._terms(rows):
+            of, start = labels[part], 0
+            change(counts, np.bincount(of, w, len(counts)), out=counts)
+            for end in [*(np.flatnonzero(of[1:] != of[:-1]) + 1).tolist(), len(of)]:
+                total = sums[of[start]]
+                change(total, y[start] if end == start + 1 else np.add.reduce(y[start:end], axis=0), out=total)
+                start = end
+
+    def move(self, rows: np.ndarray, before: np.ndarray, now: np.ndarray) -> None:
+        """Take ``rows`` from clusters ``before`` and add them to ``now``."""
+        (k, d), clusters = self.known.sums.shape, np.arange(len(self.known.counts))[:, None]
+        if k * (d + 20) > _FEW:
+            self.add(rows, before, np.subtract)
+            self.add(rows, now)
+            return
+        for part, y, w in self._terms(rows):
+            one_hot = (now[part] == clusters) - (before[part] == clusters).astype(np.float64)
+            self.known.sums += one_hot @ y
+            self.known.counts += one_hot @ w
+
+    def _terms(self, rows: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+        """Which of ``rows``, and their w x and w as whole multiples of the units, in float64; some rows at a time."""
+        first, whole, unit, per_unit = self.known.whole is None, True, self.units.x, 1 / self.units.x
+        size = max(16, _ADDED // len(unit))
+        for i in range(0, len(rows), size):
+            part = slice(i, i + size)
+            x, w = self.geometry.local(_pick(self.x, rows[part])), self.w[rows[part]].astype(np.float64)
+            y = scratch("kmeans products", x.shape, np.float64)
+            np.copyto(y, x)
+            if (w != 1).any():
+                y *= w[:, None]
+            if not self.known.whole:
+                rounded = np.multiply(y, per_unit, out=scratch("kmeans rounded", y.shape, np.float64))
+                np.rint(rounded, out=rounded)
+                rounded *= unit
+                whole = whole and bool((rounded == y).all())
+                y = rounded
+            yield part, y, np.rint(w / self.units.weight) * self.units.weight
+        if first:
+            self.known.whole = whole
 
 
 def _pick(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
