@@ -23,7 +23,7 @@ from scratchnet.cluster.lloyd import assign_and_add
 from scratchnet.kernels import cuda as kernels
 from scratchnet.kernels.cuda import tsne
 from scratchnet.manifold import TSNE
-from scratchnet.manifold.affinities import SearchLimits, calibrate
+from scratchnet.manifold.perplexity import SearchLimits, calibrate
 from scratchnet.manifold.sne import StudentSimilarity, kl_divergence, kl_forces, kl_gradient
 from scratchnet.manifold.tsne_on_gpu import PackedObjective
 from scratchnet.nn import gaussian, layers, losses, optimizers
