@@ -19,7 +19,7 @@ from scratchnet.cluster import KMeans
 from scratchnet.kernels import cuda as kernels
 from scratchnet.kernels.cuda import tsne
 from scratchnet.manifold import TSNE
-from scratchnet.manifold.affinities import SearchLimits, calibrate
+from scratchnet.manifold.perplexity import SearchLimits, calibrate
 from scratchnet.manifold.sne import StudentSimilarity, kl_divergence, kl_forces, kl_gradient
 from scratchnet.manifold.tsne_on_gpu import PackedObjective
 from scratchnet.nn import bce_with_logits_grad, bce_with_logits_rows

@@ -16,8 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from scratchnet import rows
 from scratchnet.backend import asarray, to_numpy
 from scratchnet.base import NotFittedError
-from scratchnet.decomposition import PCA
-from scratchnet.decomposition import pca as pca_module
+from scratchnet.decomposition import PCA, scatter
 from scratchnet.rows import live_on
 from scratchnet.testing.homes import ForgetfulRows, worker_processes
 
@@ -352,7 +351,7 @@ def test_blocks_do_not_matter(monkeypatch, tmp_path):
     mapped = np.memmap(tmp_path / "iris", dtype="float64", mode="w+", shape=IRIS.shape)
     mapped[...] = IRIS
     whole = PCA().fit(IRIS)
-    monkeypatch.setattr(pca_module, "_ROWS", 7)
+    monkeypatch.setattr(scatter, "_ROWS", 7)
     monkeypatch.setattr(rows, "_ROWS_ON_HOST", 7)
     np.testing.assert_allclose(PCA().fit(mapped).components_, whole.components_, atol=1e-12)
 
@@ -417,7 +416,7 @@ def test_moments_formula_and_twin(n, d, dtype):
     near = x[0] + 1
     tolerance = 20 * n**0.5 * np.finfo(dtype).eps
     for given in x, x.astype("uint8"):
-        for a, b in zip(pca_module.moments.formula(given, near), pca_module.moments.host(given, near), strict=True):
+        for a, b in zip(scatter.moments.formula(given, near), scatter.moments.host(given, near), strict=True):
             assert a.dtype == b.dtype == "float64"
             np.testing.assert_allclose(b, a, rtol=tolerance, atol=tolerance * n)
 

@@ -16,16 +16,13 @@ from numpy.typing import ArrayLike
 
 from scratchnet.backend import Array, get_xp
 from scratchnet.base import Estimator, TransformerMixin
-from scratchnet.distances import check_not_lost
-from scratchnet.kernels import twin
-from scratchnet.kernels.host import pca as host
-from scratchnet.rows import rows_of, rows_per_block
+from scratchnet.decomposition.scatter import eigh, float_dtype, mean_and_scatter
+from scratchnet.rows import rows_of
 from scratchnet.validation import check_bool, check_integer, check_number
 
-__all__ = ["PCA", "PCAState", "mean_and_scatter", "moments"]
+__all__ = ["PCA", "PCAState"]
 
 _STEPS = ("mean", "scatter", "components")
-_ROWS = 2048  # of a block: on the host a product of fewer costs more in sums than it gains from the cache
 
 
 @dataclass(frozen=True)
@@ -160,7 +157,7 @@ class PCA(TransformerMixin, Estimator):
         def state(iteration: int, objective: float) -> PCAState:
             return PCAState(iteration, _STEPS[iteration], objective, time.perf_counter() - began)
 
-        with np.errstate(over="ignore", invalid="ignore"):  # _eigh reports it
+        with np.errstate(over="ignore", invalid="ignore"):  # eigh reports it
             if n >= d:
                 mean, scatter = mean_and_scatter(X)
             else:
@@ -170,13 +167,13 @@ class PCA(TransformerMixin, Estimator):
             total = float(scatter.trace()) / max(n - 1, 1)
         yield state(0, float("nan"))
         yield state(1, total)
-        with np.errstate(over="ignore", invalid="ignore"):  # _eigh reports it
-            values, vectors = _eigh(scatter, n, X)
+        with np.errstate(over="ignore", invalid="ignore"):  # eigh reports it
+            values, vectors = eigh(scatter, n, X)
         if n < d:
             # rows' vectors has orthogonal columns of length sqrt(value). QR scales them to one, and where the length is
             # 0 it puts some direction orthogonal to all the others.
             vectors = xp.linalg.qr(rows.T @ vectors)[0]
-        left = self._keep(n, mean, values, vectors, _float(X))
+        left = self._keep(n, mean, values, vectors, float_dtype(X))
         yield state(2, left)
 
     def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
@@ -195,7 +192,7 @@ class PCA(TransformerMixin, Estimator):
         rows = fresh._check_fit(X) if first else fresh._check(X, dtype=self.components_.dtype)
         xp, (n, d) = get_xp(rows), rows.shape
         fresh._check_parameters(d)
-        with np.errstate(over="ignore", invalid="ignore"):  # _eigh reports it
+        with np.errstate(over="ignore", invalid="ignore"):  # eigh reports it
             mean, scatter = mean_and_scatter(rows)
             if not first:
                 mean_before, values, vectors = self._found
@@ -203,7 +200,7 @@ class PCA(TransformerMixin, Estimator):
                 shift = mean - mean_before  # derivation 7.3
                 scatter = scatter + (vectors * values) @ vectors.T + xp.outer(shift, shift) * (before * len(rows) / n)
                 mean = mean_before + shift * (len(rows) / n)
-            values, vectors = _eigh(scatter, n, rows)
+            values, vectors = eigh(scatter, n, rows)
         fresh._keep(n, mean, values, vectors, rows.dtype)
         return self._become(fresh)
 
@@ -301,32 +298,6 @@ class PCA(TransformerMixin, Estimator):
         return float(self.score_samples(X).mean())
 
 
-def mean_and_scatter(X: Array) -> tuple[Array, Array]:
-    """The mean m (d,) of the rows of X (n, d), and the sum of (x - m)'(x - m) over them (d, d), in float64.
-
-    One pass over X, about a point c near the mean, that of the first block: with the sum s of x - c, m = c + s/n, and
-    the scatter about c is too large by s's/n. In no direction is c farther away than the standard deviation times the
-    root of the number of blocks (by Cauchy and Schwarz), so little is lost even to float32.
-    """
-    xp, n = get_xp(X), len(X)
-    size = _ROWS if xp is np else rows_per_block(X)
-    near = X[:size].mean(axis=0, dtype=np.float64).astype(_float(X))
-    total, scatter = rows_of(X, size=size).sum(_moments, near)
-    return near + total / n, scatter - xp.outer(total, total) / n
-
-
-def _moments(x: Array, kept: None, near: Array) -> tuple[tuple[Array, Array], None]:
-    """The sum of x - near (d,), and of their outer products (d, d), over a block of rows."""
-    return moments(x, near), None
-
-
-@twin(host=host.moments)
-def moments(x: Array, near: Array) -> tuple[Array, Array]:
-    """The sum of c = x - near over rows x, and c'c, multiplied in the precision of ``near``, summed in float64."""
-    c = x - near
-    return c.sum(axis=0, dtype=np.float64), (c.T @ c).astype(np.float64)
-
-
 def _project(x: Array, kept: None, mean: Array, A: Array) -> tuple[Array, None]:
     """The scores of a block of rows: z = (x - mean) A."""
     return (x - mean) @ A, None
@@ -338,22 +309,6 @@ def _distance(x: Array, kept: None, mean: Array, A: Array, variance: Array, nois
     scores = x @ A.T
     along = (scores**2 / variance).sum(axis=1)
     return (along if len(A) == A.shape[1] else along + ((x - scores @ A) ** 2).sum(axis=1) / noise), None
-
-
-def _float(X: Array) -> Any:
-    """The dtype that X is computed in: its own, or float32 for small integers."""
-    return X.dtype if X.dtype.kind == "f" else np.dtype(np.float32)
-
-
-def _eigh(S: Array, n: int, X: Array) -> tuple[Array, Array]:
-    """Eigenvalues, falling, and eigenvectors of the scatter S of n rows, X the last of them; an error if variances
-    overflow or vanish."""
-    dtype, variance = _float(X), float(S.trace()) / max(n - 1, 1)
-    if not variance <= np.finfo(dtype).max:  # NaN is not
-        raise ValueError(f"X spans so large a range that its variances overflow {dtype}; scale it down first")
-    check_not_lost(X, variance, dtype)
-    values, vectors = get_xp(S).linalg.eigh(S)
-    return values[::-1], vectors[:, ::-1]
 
 
 def _fix_signs(components: Array) -> Array:

@@ -12,15 +12,14 @@ for, so nothing here holds n^2 numbers.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from scratchnet.backend import Array, Module, get_xp, to_numpy
 from scratchnet.distances import DistancesTo
-from scratchnet.kernels import twin
-from scratchnet.kernels.cuda import perplexity as cuda
+from scratchnet.manifold.perplexity import SAME, SearchLimits, calibrate
 from scratchnet.rows import n_threads, rows_from
 from scratchnet.validation import check_array, check_choice, check_number
 
@@ -29,27 +28,16 @@ __all__ = [
     "Affinities",
     "AffinityReport",
     "Pairs",
-    "SearchLimits",
     "affinities",
     "affinities_to",
     "affinity_report",
-    "calibrate",
     "search_memory",
     "set_self",
 ]
 
 METRICS = ("euclidean", "cosine", "precomputed")
 _BLOCK = 256  # rows of distances at a time
-_SAME = 2.0**-46  # relative squared distance up to which two points count as one: 64 times the rounding of float64
 _FAR = 5  # median distances to a nearest neighbour, from which on a point is called an outlier
-
-
-class SearchLimits(NamedTuple):
-    """When the search for a bandwidth ends."""
-
-    tolerance: float = 1e-6  # of an entropy, in nats
-    largest: float = float(np.log(0.2 / _SAME))  # log of beta per mean squared distance: beyond it rounding decides
-    steps: int = 200  # never reached: a bisection needs 60
 
 
 @dataclass(frozen=True)
@@ -245,7 +233,7 @@ def affinities(X: Array, perplexity: float, metric: str = "euclidean") -> Affini
             f"perplexity={perplexity:g} must be between 1 and n_samples - 1 = {n - 1}: it is the effective number of "
             f"neighbours, and each of the n_samples={n} samples has {n - 1}"
         )
-    distances = DistancesTo(X, metric, same=_SAME)
+    distances = DistancesTo(X, metric, same=SAME)
     rows = rows_from([(distances.points[i : i + _BLOCK], i) for i in range(0, n, _BLOCK)], xp)
     nearest, beta, log_z, entropy = rows.collect(_search, distances, perplexity, X.dtype)
     return Affinities(distances, X.dtype, perplexity, beta, nearest, log_z, entropy)
@@ -274,55 +262,6 @@ def affinities_to(old: Affinities, X_new: Array, perplexity: float) -> Array:
     nearest = d.min(axis=1)
     beta, log_z, _ = calibrate(d, perplexity, len(old), old.dtype, SearchLimits())
     return _gaussian(d, beta, nearest, log_z, old.dtype)
-
-
-@twin(cuda=cuda.search)  # all steps of a row in one launch
-def calibrate(d: Array, perplexity: float, others: int, dtype: Any, limits: SearchLimits) -> tuple[Array, Array, Array]:
-    """(beta, log_z, entropy), each (r,), such that every row's entropy is log(perplexity).  (8.1)
-
-    Newton's method on s = log(beta): H = log Z + beta E[d], dH/ds = -beta^2 Var[d], kept inside a bracket. H falls with
-    s, so each step tightens one side. Where the nearest neighbours tie, the entropy cannot fall below the logarithm of
-    their number: such rows end at the largest beta that still means something.
-
-    Parameters
-    ----------
-    d : (r, n)
-        Squared distances. A row that contains its own point has the smallest other distance there, and ``others`` is
-        then n - 1: the entry counts as exp(0) = 1 in Z and as nothing elsewhere, so it is easily taken out again.
-    dtype : dtype
-        Of the exponentials; they are summed in float64.
-    """
-    xp, target = get_xp(d), float(np.log(perplexity))
-    itself = d.shape[1] - others
-    nearest = d.min(axis=1, keepdims=True)
-    scale = (d.sum(axis=1, keepdims=True) - itself * nearest) / others  # the mean squared distance
-    scale = xp.where(scale > 0, scale, 1.0)
-    t = ((d - nearest) / scale).astype(dtype)
-
-    found = xp.empty((3, len(d)))  # beta, log z, entropy
-    rows = xp.arange(len(d))  # those still searching
-    s = xp.full(len(d), 2 / 3 * float(np.log(others / perplexity)))  # as for points that fill three dimensions
-    low, high = xp.full(len(d), -1e3), xp.full(len(d), 1e3)
-    for _ in range(limits.steps):
-        beta = xp.exp(s)
-        e = xp.exp(-beta[:, None].astype(dtype) * t)
-        z = e.sum(axis=1, dtype=np.float64) - itself
-        mean = (e * t).sum(axis=1, dtype=np.float64) / z
-        variance = (e * t * t).sum(axis=1, dtype=np.float64) / z - mean**2
-        entropy = xp.log(z) + beta * mean
-        found[:, rows] = xp.stack([beta, xp.log(z), entropy])
-        error = entropy - target
-        low, high = xp.where(error > 0, s, low), xp.where(error < 0, s, high)
-        newton = error / xp.maximum(beta**2 * variance, 1e-300)
-        step = s + xp.clip(newton, -3, 3)
-        step = xp.where((step > low) & (step < high), step, (low + high) / 2)
-        searching = (xp.abs(error) >= limits.tolerance) & ((error < 0) | (s < limits.largest))
-        if not bool(searching.any()):
-            break
-        s = xp.minimum(step, limits.largest)
-        rows, s, low, high, t = (a[searching] for a in (rows, s, low, high, t))
-    beta, log_z, entropy = found
-    return beta / scale[:, 0], log_z, entropy
 
 
 def _gaussian(d: Array, beta: Array, nearest: Array, log_z: Array, dtype: Any) -> Array:

@@ -47,7 +47,6 @@ __all__ = [
     "TileCost",
     "TileForces",
     "augmented",
-    "gaussian_cost",
     "gaussian_forces",
     "kl_divergence",
     "kl_forces",
@@ -55,9 +54,12 @@ __all__ = [
     "log_similarities",
     "net_force",
     "springs",
+    "squared_distances_of_pairs",
     "student_cost",
     "student_forces",
     "sum_p_log_ratio",
+    "tile_cost",
+    "tile_forces",
 ]
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -194,12 +196,6 @@ def student_cost(P: Array, y: Array, x: Array, diagonal: bool, dof: float) -> Ti
     return tile_cost(P, y, x, diagonal, StudentSimilarity(dof))
 
 
-@twin(host=host.gaussian_cost)
-def gaussian_cost(P: Array, y: Array, x: Array, diagonal: bool) -> TileCost:
-    """:func:`tile_cost` of symmetric SNE."""
-    return tile_cost(P, y, x, diagonal, GaussianSimilarity())
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # Similarities
 # ---------------------------------------------------------------------------------------------------------------------
@@ -243,7 +239,7 @@ class GaussianSimilarity:
         return gaussian_forces(P, y, x, diagonal)
 
     def cost(self, P: Array, y: Array, x: Array, diagonal: bool) -> TileCost:
-        return gaussian_cost(P, y, x, diagonal)
+        return tile_cost(P, y, x, diagonal, self)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The search for every point's bandwidth: all Newton steps of a row in one launch, and nothing asks the host.
 
-The formula is ``calibrate`` of :mod:`scratchnet.manifold.affinities`, step by step; there all rows of a block are
+The formula is ``calibrate`` of :mod:`scratchnet.manifold.perplexity`, step by step; there all rows of a block are
 searched side by side, and every step is a dozen passes over a matrix.
 """
 

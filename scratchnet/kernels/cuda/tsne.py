@@ -209,7 +209,7 @@ def pack(P: Array) -> Array:
 def forces(
     tiles: Iterable[tuple[slice, Array]], Y: Array, places: tuple[Array, Array], dof: float
 ) -> tuple[Array, Array]:
-    """The attracting and the repelling part of the gradient, each (n, k). Nothing waits for the device.
+    """The attracting and the repelling part of the gradient, each (n, k), without a synchronisation.
 
     Parameters
     ----------

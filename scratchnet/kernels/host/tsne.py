@@ -6,7 +6,8 @@ The formulas are ``tile_forces`` and ``tile_cost`` of :mod:`scratchnet.manifold.
 - M [x, 1] is one product of M with each column, and so is its transpose M' [y, 1];
 - M is in turn p f and w f, in two arrays that are used again for the next tile.
 
-Measured on iterations of exact t-SNE, one thread: the formulas take 3 to 4 times as long.
+Measured at 2,000 points on one thread: with the formulas an iteration takes 3.5 times as long (symmetric SNE 1.7), a KL
+divergence 1.6 times.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 
 from scratchnet.rows import scratch
 
-__all__ = ["gaussian_cost", "gaussian_forces", "student_cost", "student_forces"]
+__all__ = ["gaussian_forces", "student_cost", "student_forces"]
 
 Forces = tuple[np.ndarray, np.ndarray | None, float, float]
 
@@ -55,19 +56,12 @@ def student_cost(P: np.ndarray, y: np.ndarray, x: np.ndarray, diagonal: bool, do
     _distances(y, x, diagonal, 1 / dof, 1.0, T)
     log_w = np.log(T, out=T)
     log_w *= -(dof + 1) / 2
-    cost = _cost(P, log_w, M, diagonal)
+    if diagonal:
+        np.fill_diagonal(log_w, 0)  # where P is 0
+    cost = -_total(np.multiply(P, log_w, out=M))
+    if diagonal:
+        np.fill_diagonal(log_w, -np.inf)
     return cost, _total(np.exp(log_w, out=log_w)), 0.0
-
-
-def gaussian_cost(P: np.ndarray, y: np.ndarray, x: np.ndarray, diagonal: bool) -> tuple[float, float, float]:
-    """-sum p log w, the sum of w relative to the largest, the logarithm of the largest."""
-    M, T = scratch("t-SNE tiles", (3, *P.shape), P.dtype)[:2]
-    _distances(y, x, diagonal, 1.0, 0.0, T)
-    nearest = min(T.min(), np.finfo(T.dtype).max)
-    log_w = np.negative(T, out=T)
-    cost = _cost(P, log_w, M, diagonal)
-    log_w += nearest
-    return cost, _total(np.exp(log_w, out=log_w)), -float(nearest)
 
 
 def _distances(y: np.ndarray, x: np.ndarray, diagonal: bool, scale: float, offset: float, out: np.ndarray) -> None:
@@ -95,16 +89,6 @@ def _products(both: np.ndarray, y: np.ndarray, x: np.ndarray, diagonal: bool) ->
     if diagonal:
         return on_rows, None
     return on_rows, np.matmul(y.T[:-1, None, :], both)[..., 0, :].transpose(0, 2, 1)
-
-
-def _cost(P: np.ndarray, log_w: np.ndarray, scratch: np.ndarray, diagonal: bool) -> float:
-    """-sum p log w; P is 0 on the diagonal."""
-    if diagonal:
-        np.fill_diagonal(log_w, 0)
-    cost = -_total(np.multiply(P, log_w, out=scratch))
-    if diagonal:
-        np.fill_diagonal(log_w, -np.inf)
-    return cost
 
 
 def _total(M: np.ndarray) -> float:
