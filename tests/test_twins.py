@@ -28,8 +28,12 @@ import pytest
 import scratchnet
 import scratchnet as sn
 from scratchnet.backend import asarray, to_numpy
+from scratchnet.cluster.geometry import Cosine, Euclidean
+from scratchnet.cluster.steps import Path, Units
 from scratchnet.kernels import twins
 from scratchnet.kernels.host import nn as host
+from scratchnet.manifold.perplexity import SearchLimits
+from scratchnet.manifold.sne import augmented
 from scratchnet.testing import no_host_sync
 
 for _module in walk_packages(scratchnet.__path__, "scratchnet."):
@@ -167,14 +171,82 @@ def adam(B, d, draw):
 # -- cluster -----------------------------------------------------------------------------------------------------------
 
 
-@arguments("cluster.lloyd.assign_and_add", written=(3, 4), sums=True)
-def assign_and_add(B, d, draw):
-    k = 1 + d % 40  # scores are integers: many ties
-    scores, start = draw.rng.integers(0, 5, (B, k)).astype(draw.dtype), draw.rng.random((k, d + 1))
-    return scores, draw(B, d), draw.unit(B), start[:, :d].copy(), start[:, d].copy()
+def clusters(B, d, draw, geometry):
+    """A block of rows with its weights, some of the rows as centres, the units of its sums. Rows repeat: many ties."""
+    x = draw(B, d)[draw.rng.integers(0, B, B)]
+    if geometry is Cosine:  # at most 1000 long, or directions of float32 are all that is left
+        x = np.where(np.abs(x) < 1e-3, 0, x)
+    geometry = geometry(np.zeros(d, draw.dtype), shifted=False)
+    centers, w = geometry.local(x[: 1 + min(B, 80) // 2]), draw.unit(B)
+    units = Units.of(w @ np.abs(geometry.local(x).astype("float64")), float(w.sum()) or 1.0)
+    return (x, w, 0), None, centers, geometry, units
 
 
-# -- decomposition, manifold, autoencoders -----------------------------------------------------------------------------
+def sums_counts_labels(result):
+    (sums, counts), (labels, _) = result
+    return sums, counts, labels
+
+
+@arguments("cluster.steps.assign", compare=sums_counts_labels, waits=True)
+def assign(B, d, draw):
+    arguments = clusters(B, d, draw, Euclidean)
+    k = len(arguments[2])
+    return *arguments, Path(np.zeros(k), np.zeros(()))
+
+
+@arguments("cluster.steps.assign_by_angle", compare=sums_counts_labels)
+def assign_by_angle(B, d, draw):
+    return clusters(B, d, draw, Cosine)
+
+
+# -- decomposition, manifold -------------------------------------------------------------------------------------------
+
+
+@arguments("decomposition.scatter.moments", sums=True)
+def moments(B, d, draw):
+    return draw(B, d), draw(d)
+
+
+@arguments("manifold.perplexity.calibrate", waits=True)
+def calibrate(B, d, draw):
+    distances = draw.rng.standard_normal((B, d + 3)) ** 2  # ties and far points: tests/test_affinities.py
+    return distances, 1 + 0.3 * d, d + 3, np.dtype(draw.dtype), SearchLimits()
+
+
+def numbers(result):
+    """Plain floats are as good as those of NumPy."""
+    return tuple(np.float64(value) if isinstance(value, float) else value for value in result)
+
+
+def tile(B, d, draw, diagonal, *dof):
+    """A tile of P with the points of its rows and its columns; points far out: tests/test_tiles.py."""
+    points = augmented(0.5 * draw(B + d, 1 + d % 3).clip(-2, 2))
+    P = draw.unit(B, B if diagonal else d)
+    if diagonal:
+        np.fill_diagonal(P, 0)
+    return P, points[:B], points[:B] if diagonal else points[B:], diagonal, *dof
+
+
+@arguments("manifold.sne.student_forces", sums=True, compare=numbers)
+@arguments("manifold.sne.student_cost", sums=True, compare=numbers)
+def a_tile_of_tsne(B, d, draw):
+    return tile(B, d, draw, False, (1.0, 2.0, 0.5)[B % 3])
+
+
+@arguments("manifold.sne.student_forces", sums=True, compare=numbers)
+@arguments("manifold.sne.student_cost", sums=True, compare=numbers)
+def a_tile_of_tsne_on_the_diagonal(B, d, draw):
+    return tile(B + 1, d, draw, True, (1.0, 2.0, 0.5)[B % 3])
+
+
+@arguments("manifold.sne.gaussian_forces", sums=True, compare=numbers)
+def a_tile_of_symmetric_sne(B, d, draw):
+    return tile(B, d, draw, False)
+
+
+@arguments("manifold.sne.gaussian_forces", sums=True, compare=numbers)
+def a_tile_of_symmetric_sne_on_the_diagonal(B, d, draw):
+    return tile(B + 1, d, draw, True)
 
 
 # -- the tests ---------------------------------------------------------------------------------------------------------
@@ -266,8 +338,11 @@ def same(got, expected, dtype, sums):
 
 def each(value, f):
     """``value`` with ``f`` of every array in it."""
+    if isinstance(value, Euclidean):
+        return type(value)(f(value.origin), value.shifted)
     if isinstance(value, tuple):
-        return tuple(each(v, f) for v in value)
+        entries = [each(v, f) for v in value]
+        return type(value)(*entries) if hasattr(value, "_fields") else tuple(entries)
     return f(value) if isinstance(value, np.ndarray) else value
 
 

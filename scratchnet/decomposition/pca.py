@@ -48,8 +48,8 @@ class PCAState:
     seconds: float
 
     def __str__(self) -> str:
-        value = {"mean": "", "scatter": f": variance {self.objective:g}"}
-        return self.step + value.get(self.step, f": variance {self.objective:g} unexplained")
+        found = {"mean": "found", "scatter": f"total variance {self.objective:g}"}
+        return f"{self.step}: {found.get(self.step, f'variance {self.objective:g} unexplained')}"
 
 
 class PCA(TransformerMixin, Estimator):
