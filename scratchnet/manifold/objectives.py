@@ -76,20 +76,19 @@ class JointObjective(Objective):
         """4 sum_j p_ij f_ij (y_i - y_j) and -4 sum_j q_ij f_ij (y_i - y_j)."""
         xp, (n, k), points = get_xp(Y), Y.shape, augmented(Y)
         parts = self.rows.map(_joint_forces, points, self.similarity)
-        share, _ = _shares([(z, scale) for _, _, z, scale in parts], xp)
-        factors = xp.stack([xp.ones_like(share), -share]).astype(Y.dtype)[..., None, None]  # repulsion is by q = w / Z
+        factor, z, _ = _normaliser([(z, scale) for _, _, z, scale in parts], xp)
         total = xp.zeros((2, k + 1, n), dtype=Y.dtype).transpose(0, 2, 1)  # added along n: the longest axis last
         for t, (pairs, (on_rows, on_columns, _, _)) in enumerate(zip(self.rows.blocks, parts, strict=True)):
-            total[:, pairs.rows] += factors[:, t] * on_rows
-            if on_columns is not None:
-                total[:, pairs.columns] += factors[:, t] * on_columns
+            for where, part in (pairs.rows, on_rows), (pairs.columns, on_columns):
+                if part is not None:
+                    total[:, where] += part if factor is None else _weighted(part, factor[t])
         forces = xp.ascontiguousarray(4 * (total[..., k:] * points[:, :k] - total[..., :k]))
-        return forces[0], forces[1]
+        return forces[0], forces[1] * (-1 / z).astype(Y.dtype)
 
     def kl(self, Y: Array) -> Array:
         """sum p log p - sum p log w + log Z."""
         parts = self.rows.map(_joint_cost, augmented(Y), self.similarity)
-        _, log_z = _shares([(z, scale) for _, z, scale in parts], self.rows.xp)
+        _, _, log_z = _normaliser([(z, scale) for _, z, scale in parts], self.rows.xp)
         return sum(cost for cost, _, _ in parts) + log_z
 
 
@@ -97,11 +96,21 @@ def _tile(xp: Module) -> int:
     return TILE if xp is np else TILE_ON_DEVICE
 
 
-def _shares(parts: list[tuple[Array, Array | float]], xp: Module) -> tuple[Array, Array]:
-    """exp(scale) / Z of each tile (t,), and log Z = log sum z exp(scale), from every tile's z and scale."""
-    z, scale = (xp.stack([xp.asarray(v, dtype="float64") for v in values]) for values in zip(*parts, strict=True))
-    log_z = scale.max() + xp.log((z * xp.exp(scale - scale.max())).sum())
-    return xp.exp(scale - log_z), log_z
+def _normaliser(parts: list[tuple[Array, Array | None]], xp: Module) -> tuple[Array | None, Array, Array]:
+    """From each tile's z and scale: exp(scale) relative to the largest (t,), if there are scales; Z relative to that
+    too; and log Z."""
+    if parts[0][1] is None:
+        z = xp.asarray(sum(z for z, _ in parts))
+        return None, z, xp.log(z)
+    each, scale = (xp.stack([xp.asarray(v, dtype="float64") for v in values]) for values in zip(*parts, strict=True))
+    factor = xp.exp(scale - scale.max())
+    z = (each * factor).sum()
+    return factor, z, scale.max() + xp.log(z)
+
+
+def _weighted(part: Array, factor: Array) -> Array:
+    """Attraction as it is, repulsion times ``factor``."""
+    return get_xp(part).stack([part[0], part[1] * factor.astype(part.dtype)])
 
 
 def _joint(pairs: Pairs) -> tuple[Array, Array]:

@@ -134,11 +134,12 @@ def squared_distances_of_pairs(y: Array, x: Array, diagonal: bool) -> Array:
 # A tile: the pairs of some points (rows) with some (columns)
 # ---------------------------------------------------------------------------------------------------------------------
 
-TileForces: TypeAlias = "tuple[Array, Array | None, Array, Array | float]"
+TileForces: TypeAlias = "tuple[Array, Array | None, Array, Array | None]"
 """M [x, 1] (2, r, k + 1) and M' [y, 1] (2, c, k + 1) for M = p f and M = w f: (M 1)_i y_i - (M x)_i are the forces; the
-sum of w, and its scale: the true weights are w exp(scale). On the diagonal the columns are the rows: None."""
+sum of w, and its scale: the true weights are w exp(scale), or w where that is None. On the diagonal, where the columns
+are the rows, None stands for them."""
 
-TileCost: TypeAlias = "tuple[Array, Array, Array | float]"
+TileCost: TypeAlias = "tuple[Array, Array, Array | None]"
 """-sum p log w; the sum of w, and its scale as above."""
 
 
@@ -210,8 +211,8 @@ class Similarity(Protocol):
     def slope(self, s: Array) -> Array:
         """f(s) = -d log w / d s."""
 
-    def weight(self, s: Array) -> tuple[Array, Array | float]:
-        """w(s) exp(-scale), and a scale with which not all weights vanish, however far apart all points are."""
+    def weight(self, s: Array) -> tuple[Array, Array | None]:
+        """w exp(-scale) and a scale with which not all weights vanish, however far apart points are; or w(s), None."""
 
     def forces(self, P: Array, y: Array, x: Array, diagonal: bool) -> TileForces:
         """:func:`tile_forces`, by the fastest twin."""
@@ -230,7 +231,7 @@ class GaussianSimilarity:
     def slope(self, s: Array) -> Array:
         return get_xp(s).ones_like(s)
 
-    def weight(self, s: Array) -> tuple[Array, Array | float]:
+    def weight(self, s: Array) -> tuple[Array, Array | None]:
         xp = get_xp(s)
         nearest = xp.minimum(s.min(), np.finfo(s.dtype).max)
         return xp.exp(nearest - s), -nearest
@@ -254,8 +255,8 @@ class StudentSimilarity:
     def slope(self, s: Array) -> Array:
         return (self.dof + 1) / (2 * self.dof) / (1 + s / self.dof)
 
-    def weight(self, s: Array) -> tuple[Array, Array | float]:
-        return (1 + s / self.dof) ** (-(self.dof + 1) / 2), 0.0
+    def weight(self, s: Array) -> tuple[Array, Array | None]:
+        return (1 + s / self.dof) ** (-(self.dof + 1) / 2), None
 
     def forces(self, P: Array, y: Array, x: Array, diagonal: bool) -> TileForces:
         return student_forces(P, y, x, diagonal, self.dof)

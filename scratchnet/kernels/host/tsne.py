@@ -20,11 +20,11 @@ from scratchnet.rows import scratch
 
 __all__ = ["gaussian_forces", "student_cost", "student_forces"]
 
-Forces = tuple[np.ndarray, np.ndarray | None, float, float]
+Forces = tuple[np.ndarray, np.ndarray | None, float, float | None]
 
 
 def student_forces(P: np.ndarray, y: np.ndarray, x: np.ndarray, diagonal: bool, dof: float) -> Forces:
-    """M [x, 1] and M' [y, 1] for M = p f and w f, the sum of w, 0."""
+    """M [x, 1] and M' [y, 1] for M = p f and w f, the sum of w, None."""
     M, T, W = tiles = scratch("t-SNE tiles", (3, *P.shape), P.dtype)
     _distances(y, x, diagonal, 1 / dof, 1.0, T)
     np.divide(1, T, out=T)  # f, without its constant
@@ -36,7 +36,7 @@ def student_forces(P: np.ndarray, y: np.ndarray, x: np.ndarray, diagonal: bool, 
     if dof != 1:
         constant = (dof + 1) / (2 * dof)
         on_rows, on_columns = constant * on_rows, None if on_columns is None else constant * on_columns
-    return on_rows, on_columns, float(z.sum(dtype=np.float64)), 0.0
+    return on_rows, on_columns, float(z.sum(dtype=np.float64)), None
 
 
 def gaussian_forces(P: np.ndarray, y: np.ndarray, x: np.ndarray, diagonal: bool) -> Forces:
@@ -50,8 +50,8 @@ def gaussian_forces(P: np.ndarray, y: np.ndarray, x: np.ndarray, diagonal: bool)
     return *_products(tiles, y, x, diagonal), float(z.sum(dtype=np.float64)), -float(nearest)
 
 
-def student_cost(P: np.ndarray, y: np.ndarray, x: np.ndarray, diagonal: bool, dof: float) -> tuple[float, float, float]:
-    """-sum p log w, the sum of w, 0."""
+def student_cost(P: np.ndarray, y: np.ndarray, x: np.ndarray, diagonal: bool, dof: float) -> tuple[float, float, None]:
+    """-sum p log w, the sum of w, None."""
     M, T = scratch("t-SNE tiles", (3, *P.shape), P.dtype)[:2]
     _distances(y, x, diagonal, 1 / dof, 1.0, T)
     log_w = np.log(T, out=T)
@@ -61,7 +61,7 @@ def student_cost(P: np.ndarray, y: np.ndarray, x: np.ndarray, diagonal: bool, do
     cost = -_total(np.multiply(P, log_w, out=M))
     if diagonal:
         np.fill_diagonal(log_w, -np.inf)
-    return cost, _total(np.exp(log_w, out=log_w)), 0.0
+    return cost, _total(np.exp(log_w, out=log_w)), None
 
 
 def _distances(y: np.ndarray, x: np.ndarray, diagonal: bool, scale: float, offset: float, out: np.ndarray) -> None:
