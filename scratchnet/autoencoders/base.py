@@ -190,7 +190,7 @@ class BaseAutoencoder(TransformerMixin, Model):
         return checkpoint.load(cls, path)
 
     def restore(self, fitted: dict[str, Any], history: list[dict[str, Any]], xp: Any) -> None:
-        """Take over what a saved file holds, plain JSON that nobody vouches for, and make networks to match.
+        """Take over what a saved file holds, plain JSON from an untrusted source, and make networks to match.
 
         Only the known attributes are set. Memory for the weights is taken by :meth:`set_theta`.
         """

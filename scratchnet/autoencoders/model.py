@@ -143,8 +143,8 @@ class Model(Estimator, ABC):
         return {name: value.tolist() if getattr(value, "ndim", 0) else float(value) for name, value in row.items()}
 
     def prepare_epoch(self, epoch: int) -> None:
-        """Called before an epoch on the copies of the model that are trained, for what changes with the epoch and is
-        no weight of a term. Evaluation is about the model without it."""
+        """Called before an epoch on the copies of the model that are trained, for what changes with the epoch but is
+        not the weight of a term. It does not affect evaluation."""
 
     @property
     def terms_are_means(self) -> bool:
