@@ -291,6 +291,15 @@ def test_a_formula_from_a_mixin_or_a_penalty_of_ones_own_is_not_cut_either():
     assert Renamed().terms_are_means
 
 
+def test_a_term_without_a_weight_is_named():
+    class Forgotten(Autoencoder):
+        def terms(self, x, noise=None):
+            return super().terms(x, noise) | {"length": (x**2).sum() / len(x)}
+
+    with pytest.raises(ValueError, match="must have a number for the term 'length'"):
+        Forgotten(**SMALL).fit(X)
+
+
 @pytest.mark.parametrize("interrupted", [2, 5])  # three minibatches an epoch
 def test_an_interrupted_epoch_leaves_the_last_state_or_the_former_fit(interrupted, monkeypatch):
     model = Autoencoder(**SMALL).fit(X[:700])

@@ -253,5 +253,7 @@ def weighted_sum(weights: Mapping[str, float], terms: Mapping[str, Array]) -> Ar
     """sum_k weights[k] * terms[k]."""
     total: Any = None
     for name, value in terms.items():
+        if name not in weights:
+            raise ValueError(f"weights(epoch) must have a number for the term {name!r}, but has only {list(weights)}")
         total = weights[name] * value if total is None else total + weights[name] * value
     return total
