@@ -64,7 +64,7 @@ def get_xp(*arrays: Array) -> Module:
     Raises
     ------
     TypeError
-        If an argument is no array, or if arrays of two libraries are mixed.
+        If an argument is not an array, or if arrays of two libraries are mixed.
     """
     xp = _MODULES.get(type(arrays[0])) or _find_module(arrays[0])
     for a in arrays[1:]:

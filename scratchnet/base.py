@@ -274,7 +274,7 @@ class TransformerMixin(ABC):
 
 
 def progress(states: Iterator[AnyState], *, total: int | None, description: str, verbose: int) -> Iterator[AnyState]:
-    """``states`` under a progress bar (on standard error) if ``verbose``; each state's ``str`` stands beside it."""
+    """``states`` under a progress bar (on standard error) if ``verbose``; each state's ``str`` is shown next to it."""
     if not verbose:
         yield from states
         return

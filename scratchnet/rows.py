@@ -6,7 +6,7 @@ gradient of a minibatch. An algorithm is written as steps, pure functions at the
     part, kept = step(block, kept, *shared)
 
 ``block`` is the step's share of the data, ``shared`` what all blocks need in this round (centres, an embedding,
-weights). ``part`` comes home and is added to the others in block order. ``kept`` stays with its block: labels, bounds,
+weights). ``part`` is returned and added to the others in block order. ``kept`` stays with its block: labels, bounds,
 a tile of P. It is a *cache*: a step must accept ``None`` in its place at any time, compute it again, and return the
 same part. So a lost worker costs time, and changes no result.
 

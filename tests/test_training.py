@@ -22,7 +22,7 @@ from scratchnet.autoencoders.history import History
 from scratchnet.autoencoders.model import weighted_sum
 from scratchnet.autoencoders.training import Minibatches, block_gradient, n_blocks
 from scratchnet.backend import NoiseStream, Rng, asarray, to_numpy
-from scratchnet.nn import check_gradient
+from scratchnet.nn import Adam, check_gradient
 from scratchnet.rows import live_on
 from scratchnet.testing.homes import ForgetfulRows, worker_processes
 
@@ -269,6 +269,56 @@ def test_a_model_of_ones_own_may_be_cut_if_it_says_so():
 
     cut, whole = (batches_of(kind(**SMALL)) for kind in (Cut, Shrinking))
     assert (len(cut.blocks), len(whole.blocks)) == (3, 1)
+
+
+def test_a_formula_from_a_mixin_or_a_penalty_of_ones_own_is_not_cut_either():
+    class Mixin:
+        def terms(self, x, noise):
+            return super().terms(x, noise)
+
+    class Mixed(Mixin, VAE):
+        pass
+
+    class Penalised(ContractiveAutoencoder):
+        def penalty(self, code):
+            return (code.mean(axis=0) ** 2).sum()
+
+    class Renamed(VAE):
+        pass
+
+    assert not Mixed().terms_are_means
+    assert not Penalised().terms_are_means
+    assert Renamed().terms_are_means
+
+
+def test_a_term_without_a_weight_is_named():
+    class Forgotten(Autoencoder):
+        def terms(self, x, noise=None):
+            return super().terms(x, noise) | {"length": (x**2).sum() / len(x)}
+
+    with pytest.raises(ValueError, match="must have a number for the term 'length'"):
+        Forgotten(**SMALL).fit(X)
+
+
+@pytest.mark.parametrize("interrupted", [2, 5])  # three minibatches an epoch
+def test_an_interrupted_epoch_leaves_the_last_state_or_the_former_fit(interrupted, monkeypatch):
+    model = Autoencoder(**SMALL).fit(X[:700])
+    kept, step, calls = model.params_.theta.copy(), Adam.step, iter(range(1, 100))
+
+    def interrupt(self):
+        if next(calls) == interrupted:
+            raise KeyboardInterrupt
+        step(self)
+
+    monkeypatch.setattr(Adam, "step", interrupt)
+    states = model.steps(X)
+    if interrupted > 3:
+        next(states)
+        kept = model.params_.theta.copy()
+    with pytest.raises(KeyboardInterrupt):
+        next(states)
+    np.testing.assert_array_equal(model.params_.theta, kept)
+    assert len(model.history_) == model.best_epoch_ == (2 if interrupted == 2 else 1)
 
 
 def test_unknown_columns_have_no_unit():

@@ -14,7 +14,7 @@ from scratchnet.autoencoders import checkpoint
 from scratchnet.autoencoders.checking import check_common_parameters, check_unchanged, check_unit_interval, hold_out
 from scratchnet.autoencoders.history import EpochState, History
 from scratchnet.autoencoders.model import Model, weighted_sum
-from scratchnet.autoencoders.training import train
+from scratchnet.autoencoders.training import DivergedError, train
 from scratchnet.backend import Array, NoiseStream, Rng, get_xp
 from scratchnet.base import TransformerMixin
 from scratchnet.rows import rows_from, workspace
@@ -72,8 +72,14 @@ class BaseAutoencoder(TransformerMixin, Model):
     def _train(
         self, owner: Self, data: tuple[Array, ...], held_out: tuple[Array, ...] | None, rng: Rng
     ) -> Generator[EpochState]:
-        self._usable = True
-        yield from train(self, owner, data, held_out, rng)
+        try:
+            for state in train(self, owner, data, held_out, rng):
+                self._usable = True
+                yield state
+        except DivergedError:  # its message says which weights the model holds
+            self._usable = True
+            raise
+        self._usable = True  # with epochs=0, too
         self.after_training(len(self.history_) * -(-len(data[0]) // self.batch_size))
 
     def after_training(self, n_updates: int) -> None:
@@ -184,7 +190,7 @@ class BaseAutoencoder(TransformerMixin, Model):
         return checkpoint.load(cls, path)
 
     def restore(self, fitted: dict[str, Any], history: list[dict[str, Any]], xp: Any) -> None:
-        """Take over what a saved file holds, plain JSON that nobody vouches for, and make networks to match.
+        """Take over what a saved file holds, plain JSON from an untrusted source, and make networks to match.
 
         Only the known attributes are set. Memory for the weights is taken by :meth:`set_theta`.
         """

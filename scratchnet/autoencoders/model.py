@@ -30,6 +30,8 @@ from scratchnet.nn.initializers import Initializer
 
 __all__ = ["Draws", "Model", "weighted_sum"]
 
+_FORMULAS = ("forward", "terms", "gradient", "penalty", "penalty_grad")  # whoever defines one changes the loss
+
 
 class Draws(Protocol):
     """What ``noise`` draws from: an :class:`~scratchnet.backend.Rng`, a :class:`~scratchnet.backend.NoiseStream`, or a
@@ -96,7 +98,8 @@ class Model(Estimator, ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if {"forward", "terms", "gradient"} & cls.__dict__.keys() and "terms_are_means" not in cls.__dict__:
+        last_word = next(c for c in cls.__mro__ if {*_FORMULAS, "terms_are_means"} & c.__dict__.keys())
+        if "terms_are_means" not in last_word.__dict__:
             cls.terms_are_means = False  # type: ignore[method-assign, assignment]  # of other terms nothing is known
 
     # -- the protocol -------------------------------------------------------------------------------------------------
@@ -140,14 +143,14 @@ class Model(Estimator, ABC):
         return {name: value.tolist() if getattr(value, "ndim", 0) else float(value) for name, value in row.items()}
 
     def prepare_epoch(self, epoch: int) -> None:
-        """Called before an epoch on the copies of the model that are trained, for what changes with the epoch and is
-        no weight of a term. Evaluation is about the model without it."""
+        """Called before an epoch on the copies of the model that are trained, for what changes with the epoch but is
+        not the weight of a term. It does not affect evaluation."""
 
     @property
     def terms_are_means(self) -> bool:
         """Whether each term is a mean over samples of something of that sample alone. Only then is the gradient of a
-        batch the sum of those of its parts. A subclass with a ``forward``, ``terms`` or ``gradient`` of its
-        own has to say so anew."""
+        batch the sum of those of its parts. A subclass or mixin with a ``forward``, ``terms``, ``gradient`` or
+        ``penalty`` of its own has to say so anew."""
         return False
 
     @property
@@ -250,5 +253,7 @@ def weighted_sum(weights: Mapping[str, float], terms: Mapping[str, Array]) -> Ar
     """sum_k weights[k] * terms[k]."""
     total: Any = None
     for name, value in terms.items():
+        if name not in weights:
+            raise ValueError(f"weights(epoch) must have a number for the term {name!r}, but has only {list(weights)}")
         total = weights[name] * value if total is None else total + weights[name] * value
     return total

@@ -33,8 +33,9 @@ def train(
 ) -> Generator[EpochState]:
     """Train a built model on ``data``, arrays of equal length that minibatches are cut from.
 
-    Yields a state of ``owner`` after every epoch. With ``model.patience`` the loop ends when the validation loss has
-    not fallen for that many epochs, and the best weights come back.
+    Yields a state of ``owner`` after every epoch. An epoch that is interrupted leaves the weights from before it. With
+    ``model.patience`` the loop ends when the validation loss has not fallen for that many epochs, and the best weights
+    come back.
     """
     xp, theta, n = get_xp(data[0]), model.params_.theta, len(data[0])
     batches = Minibatches(model, data, rng.noise_stream())
@@ -46,11 +47,17 @@ def train(
     for epoch in range(1, model.epochs + 1):
         last_good[...] = theta
         start = time.perf_counter()
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # reported by _check_finite, with the step
-            trace = batches.run_epoch(epoch, xp.asarray(rng.host.permutation(n)), optimizer)
-            row = {"epoch": epoch, **model.evaluate_arrays(monitor, epoch)}
-            if held_out is not None:
-                row["validation_loss"] = model.evaluate_arrays(held_out, epoch)["loss"]
+        try:
+            with np.errstate(
+                over="ignore", invalid="ignore", divide="ignore"
+            ):  # reported by _check_finite, with the step
+                trace = batches.run_epoch(epoch, xp.asarray(rng.host.permutation(n)), optimizer)
+                row = {"epoch": epoch, **model.evaluate_arrays(monitor, epoch)}
+                if held_out is not None:
+                    row["validation_loss"] = model.evaluate_arrays(held_out, epoch)["loss"]
+        except BaseException:  # Ctrl-C, most likely: half an epoch is in no state and in no history
+            theta[...] = last_good
+            raise
         now = time.perf_counter()
         row["seconds"] = now - start
         _check_finite(model, trace, row, last_good)

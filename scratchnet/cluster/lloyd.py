@@ -151,7 +151,7 @@ class MedianLloyd(Lloyd):
     """k-medians: every centre is the weighted median of its points, feature by feature."""
 
     def _sum_up(self, c: Array) -> None:
-        self.sums, self.counts = 0.0, self.rows.sum(assign_by_sum, c, self.geometry, self.units)  # no sums in medians
+        self.sums, self.counts = 0.0, self.rows.sum(assign_by_sum, c, self.geometry, self.units)  # medians need no sums
 
     def objective(self, centers: Array) -> float:
         """J = sum_i w_i sum_j |x_ij - c(i)_j| for the current clusters."""
@@ -160,7 +160,7 @@ class MedianLloyd(Lloyd):
     def middles(self, centers: Array) -> Array:
         """The weighted median of every cluster (k, d): the smallest value with half of the weight at or below it.
 
-        Medians are no sums: the rows of a cluster come together for it, some columns at a time.
+        Medians are not sums: the rows of a cluster are collected for it, some columns at a time.
         """
         n = np.bincount(to_numpy(self.labels()), minlength=len(centers))
         return self.xp.stack([self._median(c, int(n[c]), before) for c, before in enumerate(centers)])

@@ -6,7 +6,7 @@
   or grouping. Half a unit is at most 2^-52 of the column's sum of w |x|, so n terms are off by no more than twice the
   worst case of n ordinary additions in float64, and mostly by far less.
 
-So a block may keep its sums and bring them up to date by the few rows that moved, or lose them and start anew.
+So a block may keep its sums and update them by the few rows that moved, or lose them and start again.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Units(NamedTuple):
 
 
 class Path(NamedTuple):
-    """How far centres have gone so far: each (k,), and the sum of the longest way in every round. (For bounds.)"""
+    """How far centres have moved so far: each (k,), and the sum over rounds of the longest move. (For bounds.)"""
 
     way: Array
     farthest: Array

@@ -181,7 +181,7 @@ class PCA(TransformerMixin, Estimator):
 
         Nothing is approximated or forgotten: means m and scatters S of two sets of a and b rows merge into
         S_a + S_b + (m_a - m_b)'(m_a - m_b) a b / (a + b) (Chan, Golub and LeVeque, Updating formulae and a pairwise
-        algorithm for computing sample variances, 1979). Each call finds the eigenvectors anew: few large batches are
+        algorithm for computing sample variances, 1979). Each call recomputes the eigenvectors: few large batches are
         faster than many small ones. As long as fewer rows than ``n_components`` were seen, there are as many components
         as rows. ``fit`` starts anew.
         """

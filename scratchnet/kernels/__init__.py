@@ -30,7 +30,7 @@ def twin(
     """The decorated function states the formula; on NumPy arrays ``host`` takes its place, on a GPU ``cuda``.
 
     The type of the first argument decides, or of its first entry if it is a tuple, as a block of rows may be. All three
-    stay at hand as ``.formula``, ``.host`` and ``.cuda``. A twin may return one of its arguments, updated in place,
+    stay accessible as ``.formula``, ``.host`` and ``.cuda``. A twin may return one of its arguments, updated in place,
     where the formula returns a new array.
     """
 

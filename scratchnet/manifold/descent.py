@@ -100,7 +100,7 @@ def descend(
     velocity <- momentum * velocity - learning_rate * gains * gradient, Y <- Y + velocity. The momentum is 0.5 while
     the attraction is exaggerated and 0.8 after it. A coordinate's gain grows by 0.2 while its gradient keeps pushing
     the way it already moves, and shrinks by a fifth when it turns (Jacobs, Increased rates of convergence through
-    learning rate adaptation, 1988). Velocity and gains start anew when the exaggeration ends: they were about another
+    learning rate adaptation, 1988). Velocity and gains are reset when the exaggeration ends: they belong to another
     cost.
 
     Where points have many neighbours (a perplexity that is a large share of n), exaggerated attraction wins in every

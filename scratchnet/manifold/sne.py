@@ -1,6 +1,6 @@
 """From SNE to t-SNE: one cost, one gradient, two similarities.
 
-Points that are neighbours in X, by the affinities p of :mod:`scratchnet.manifold.affinities`, shall be neighbours in
+Points that are neighbours in X, by the affinities p of :mod:`scratchnet.manifold.affinities`, should be neighbours in
 the embedding Y, by similarities q_ij = w(s_ij) / Z with s_ij = |y_i - y_j|^2. The cost is KL(P || Q). The methods
 differ in the similarity w and in what sums to one:
 

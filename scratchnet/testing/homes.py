@@ -102,5 +102,5 @@ def _serve(home: Connection) -> None:
                         with np.errstate(**errors):
                             part, kept[i] = step(block, kept[i], *shared)
                         home.send((part, None))
-                    except Exception as error:  # comes home, whatever it is
+                    except Exception as error:  # returned to the caller, whatever it is
                         home.send((None, error))

@@ -89,7 +89,7 @@ def assign(
 def assign_by_angle(
     block: tuple[Any, ...], kept: Any, centers: np.ndarray, geometry: Geometry, units: Any
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, Known]]:
-    """All angles anew, but sums from the rows that moved."""
+    """All angles are computed again, but sums are updated by the rows that moved."""
     before, known = kept if kept is not None else (None, None)
     x = block[0]
     labels = np.concatenate(
