@@ -114,6 +114,8 @@ class Rows(ABC):
     def collect(self, step: Step, *shared: Any) -> Any:
         """The parts, arrays with one entry per row, joined in block order; of tuples of arrays each entry."""
         parts = self.map(step, *shared)
+        if not parts:
+            raise ValueError("there are no rows to collect from")
         if isinstance(parts[0], tuple):
             return tuple(self.xp.concatenate(part) for part in zip(*parts, strict=True))
         return self.xp.concatenate(parts)
@@ -326,7 +328,7 @@ def _blas() -> Any:
 
 
 class _Limit:
-    """BLAS has one number of threads for the whole process: the first to come sets it, the last to go restores it."""
+    """BLAS has one number of threads for the whole process: the first user sets it, the last one restores it."""
 
     lock = threading.Lock()
     users = 0

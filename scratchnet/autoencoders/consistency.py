@@ -1,4 +1,4 @@
-"""Does a variational autoencoder sample from the distribution that its KL term is about? A gradient check cannot tell.
+"""Does a variational autoencoder sample from the distribution that its KL term assumes? A gradient check cannot tell.
 
 With sigma = exp(logvar) in the sampler, forward and backward pass agree and every gradient is right, while the closed
 form of the KL belongs to another distribution. What finds it is Monte Carlo through the model's own sampler.

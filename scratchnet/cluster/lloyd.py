@@ -28,7 +28,7 @@ from scratchnet.rows import Rows
 
 __all__ = ["Lloyd", "MedianLloyd", "SphericalLloyd"]
 
-_AT_ONCE = 1 << 20  # entries of a cluster whose medians are found together: it need not fit into memory
+_AT_ONCE = 1 << 20  # entries of a cluster whose medians are computed together: it need not fit into memory
 
 
 class Lloyd:
@@ -86,7 +86,10 @@ class Lloyd:
         return labels
 
     def objective(self, centers: Array) -> float:
-        """J = sum_i w_i |x_i - c(i)|^2 = sum w |x|^2 - 2 sum_c s_c c' + sum_c n_c |c|^2 for the current clusters."""
+        """J = sum_i w_i |x_i - c(i)|^2 = sum w |x|^2 - 2 sum_c s_c c' + sum_c n_c |c|^2 for the current clusters.
+
+        Right to rounding of the total sum w |x|^2: beside one extreme outlier the last digits may seem to rise.
+        """
         cross, sizes = (self.sums * centers).sum(), self.counts @ (centers**2).sum(axis=1)
         return max(self.total + float(sizes - 2 * cross), 0.0)
 

@@ -134,7 +134,7 @@ class TSNE(NeighbourEmbedding):
     paper's factor, ends lower: at KL .720, not .735, on the first 1000 MNIST digits; at .941, not .984, on 2000.
 
     P and the descent are in float32, unless X is float64, which doubles time and memory. The same data give the same
-    bits for any number of threads. On a GPU that cannot hold P it is computed anew in every iteration, with a warning.
+    bits for any number of threads. On a GPU that cannot hold P it is recomputed in every iteration, with a warning.
 
     Examples
     --------
@@ -163,7 +163,7 @@ class TSNE(NeighbourEmbedding):
         if not (keep := fits(needed, xp)):
             warnings.warn(
                 f"the affinities of n_samples={n} take {needed / 2**30:.1f} GiB, more than the device has left: they "
-                "are computed anew in every iteration, which takes many times as long. Fewer columns help (PCA(50) "
+                "are recomputed in every iteration, which takes many times as long. Fewer columns help (PCA(50) "
                 "first), and fewer rows" + (", and float32" if found.dtype.itemsize > 4 else ""),
                 stacklevel=3,
             )

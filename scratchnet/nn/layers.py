@@ -3,7 +3,7 @@
 Three rules hold for all layers:
 
 - ``forward`` and ``backward`` never write into what they are given, and what they return is a new array.
-- ``backward`` uses what the *last* ``forward`` kept, so one layer object stands in one place of one model.
+- ``backward`` uses what the *last* ``forward`` kept, so use each layer object in one place of one model only.
 - Gradients of parameters are overwritten, not added to; there is nothing to reset between steps.
 
 Shapes: B samples are the rows of x (B, n_in) and y (B, n_out); ``dy`` is dL/dy and has the shape of y.

@@ -52,14 +52,11 @@ class ProcessRows(Rows):
     def _run(self, step: Step, shared: tuple[Any, ...], take: Callable[[Any], None]) -> None:
         for worker in self._workers:
             worker.send(("run", self._name, step, shared, np.geterr()))
-        error: BaseException | None = None
-        for i in range(len(self.blocks)):  # every worker answers for all of its blocks, in order
-            part, failed = self._workers[i % len(self._workers)].recv()
-            error = error or failed
-            if error is None:
-                take(part)
-        if error is not None:
-            raise error
+        answers = [self._workers[i % len(self._workers)].recv() for i in range(len(self.blocks))]
+        for part, error in answers:
+            if error is not None:
+                raise error
+            take(part)
 
     def __del__(self) -> None:
         for worker in self._workers:
