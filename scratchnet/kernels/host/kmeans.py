@@ -21,7 +21,7 @@ __all__ = ["Known", "assign", "assign_by_angle"]
 
 _DISTANCES = 1 << 19  # that are looked through at once
 _PIECE = 1024  # rows that are measured at once: they stay in the cache from picking to product
-_ADDED = 100_000  # entries of x that are added up at once, in float64
+_ADDED = 128, 1 << 16  # rows, or entries if there are more rows of them, that are added up at once, in float64
 _FEW = 13_000  # k (d + 20), up to which a product with a one-hot matrix costs less than a second look at the rows
 
 
@@ -105,11 +105,9 @@ def _moved(
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, Known]]:
     """What a step returns, the sums brought up to date by the rows whose labels are not what they were ``before``."""
     x, w, _ = block
-    sums = _Sums(x, w, known, geometry, units)
-    if before is None:
-        sums.add(np.arange(len(x)), labels)
-    elif len(rows := np.flatnonzero(labels != before)):
-        sums.move(rows, before[rows], labels[rows])
+    rows = np.arange(len(x)) if before is None else np.flatnonzero(labels != before)
+    if len(rows):
+        _Sums(x, w, known, geometry, units).move(rows, None if before is None else before[rows], labels[rows])
     return (known.sums, known.counts), (labels, known)
 
 
@@ -229,42 +227,61 @@ class _Sums:
                 change(total, y[start] if end == start + 1 else np.add.reduce(y[start:end], axis=0), out=total)
                 start = end
 
-    def move(self, rows: np.ndarray, before: np.ndarray, now: np.ndarray) -> None:
-        """Take ``rows`` from clusters ``before`` and add them to ``now``."""
+    def move(self, rows: np.ndarray, before: np.ndarray | None, now: np.ndarray) -> None:
+        """Take ``rows`` from clusters ``before``, if they were in any, and add them to ``now``."""
         (k, d), clusters = self.known.sums.shape, np.arange(len(self.known.counts))[:, None]
         if k * (d + 20) > _FEW:
-            self.add(rows, before, np.subtract)
             self.add(rows, now)
+            if before is not None:
+                self.add(rows, before, np.subtract)
             return
         for part, y, w in self._terms(rows):
-            one_hot = (now[part] == clusters) - (before[part] == clusters).astype(np.float64)
+            one_hot = (now[part] == clusters).astype(np.float64)
+            if before is not None:
+                one_hot -= before[part] == clusters
             self.known.sums += one_hot @ y
             self.known.counts += one_hot @ w
 
     def _terms(self, rows: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         """Which of ``rows``, and their w x and w as whole multiples of the units, in float64; some rows at a time."""
-        first, whole, unit, per_unit = self.known.whole is None, True, self.units.x, 1 / self.units.x
-        size = max(16, _ADDED // len(unit))
+        first, whole, per_unit = self.known.whole is None, True, 1 / self.units.x
+        size = max(_ADDED[0], _ADDED[1] // len(per_unit))
         for i in range(0, len(rows), size):
             part = slice(i, i + size)
             x, w = self.geometry.local(_pick(self.x, rows[part])), self.w[rows[part]].astype(np.float64)
+            weighted = bool((w != 1).any())
+            if first:
+                round_it = weighted or not _all_whole(x, per_unit)
+                whole = whole and not round_it
+            else:
+                round_it = not self.known.whole
             y = scratch("kmeans products", x.shape, np.float64)
             np.copyto(y, x)
-            if (w != 1).any():
+            if weighted:
                 y *= w[:, None]
-            if not self.known.whole:
-                rounded = np.multiply(y, per_unit, out=scratch("kmeans rounded", y.shape, np.float64))
-                np.rint(rounded, out=rounded)
-                rounded *= unit
-                whole = whole and bool((rounded == y).all())
-                y = rounded
+            if round_it:
+                y *= per_unit
+                np.rint(y, out=y)
+                y *= self.units.x
             yield part, y, np.rint(w / self.units.weight) * self.units.weight
         if first:
             self.known.whole = whole
 
 
+def _all_whole(x: np.ndarray, per_unit: np.ndarray) -> bool:
+    """Whether all x are whole multiples of units; False where their type cannot tell."""
+    with np.errstate(over="ignore"):
+        factor = per_unit.astype(x.dtype)
+        if not (np.isfinite(factor) & (factor >= 1)).all():  # or products could underflow
+            return False
+        multiples = np.multiply(x, factor, out=scratch("kmeans multiples", x.shape, x.dtype))
+    return bool((np.rint(multiples, out=scratch("kmeans rounded", x.shape, x.dtype)) == multiples).all())
+
+
 def _pick(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """x[rows], in scratch memory."""
+    """x[rows]: all of them as they are, others in scratch memory."""
+    if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (rows[1:] > rows[:-1]).all():
+        return x[rows[0] : rows[-1] + 1]
     if not x.flags.c_contiguous:  # take would copy all of x first
         return x[rows]
     return np.take(x, rows, axis=0, out=scratch("kmeans rows", (len(rows), x.shape[1]), x.dtype), mode="clip")
