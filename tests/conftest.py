@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ import pytest
 import scratchnet as sn
 from scratchnet.backend import BackendError, backend_module, resolve_backend
 from scratchnet.testing import kernels_on_cpu  # (which makes the strict double known as a backend)
+
+sys.path.append(str(Path(__file__).parents[1]))  # worker processes import what test modules define, by name
 
 BACKENDS = os.environ.get("SCRATCHNET_TEST_BACKENDS", "numpy,strict").split(",")
 """numpy, strict, cupy, or kernels: the strict double with the CUDA kernels compiled for the CPU."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -52,7 +52,10 @@ class ProcessRows(Rows):
     def _run(self, step: Step, shared: tuple[Any, ...], take: Callable[[Any], None]) -> None:
         for worker in self._workers:
             worker.send(("run", self._name, step, shared, np.geterr()))
-        answers = [self._workers[i % len(self._workers)].recv() for i in range(len(self.blocks))]
+        try:
+            answers = [self._workers[i % len(self._workers)].recv() for i in range(len(self.blocks))]
+        except EOFError:
+            raise RuntimeError(f"a worker process ended; can it import {step.__module__}.{step.__name__}?") from None
         for part, error in answers:
             if error is not None:
                 raise error
@@ -61,7 +64,8 @@ class ProcessRows(Rows):
     def __del__(self) -> None:
         for worker in self._workers:
             if not worker.closed:
-                worker.send(("drop", self._name))
+                with suppress(OSError):  # of a worker that has ended
+                    worker.send(("drop", self._name))
 
 
 @contextmanager
@@ -70,13 +74,15 @@ def worker_processes(count: int) -> Iterator[Home]:
     context = multiprocessing.get_context("spawn")
     pipes = [context.Pipe() for _ in range(count)]
     processes = [context.Process(target=_serve, args=(there,), daemon=True) for _, there in pipes]
-    for process in processes:
+    for process, (_, there) in zip(processes, pipes, strict=True):
         process.start()
+        there.close()  # the worker has its own: if it dies, reading from it ends
     try:
         yield lambda blocks, xp: ProcessRows([here for here, _ in pipes], blocks, xp)
     finally:
         for here, _ in pipes:
-            here.send(("end",))
+            with suppress(OSError):  # of a worker that has ended
+                here.send(("end",))
             here.close()
         for process in processes:
             process.join(timeout=30)
