@@ -142,8 +142,8 @@ class PCA(TransformerMixin, Estimator):
         >>> X = np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 1.0], [2.0, 1.0]])
         >>> for state in PCA(1).steps(X):
         ...     print(state)
-        mean
-        scatter: variance 1.66667
+        mean: found
+        scatter: total variance 1.66667
         components: variance 0.333333 unexplained
         """
         fresh = self._fresh()
