@@ -122,7 +122,7 @@ def test_an_embedding_whose_affinities_do_not_fit(on_cpu, monkeypatch):
     needed = PackedObjective.memory(150, 2, 4)
     monkeypatch.setattr("scratchnet.memory.available_memory", lambda xp: needed - 1)
     monkeypatch.setattr("scratchnet.manifold.embedding.check_memory", lambda *args: None)  # n is too small to tell
-    with pytest.warns(UserWarning, match=r"n_samples=150 take 0.0 GiB, more than .* anew in every iteration"):
+    with pytest.warns(UserWarning, match=r"n_samples=150 take 0.0 GiB, more than .* recomputed in every iteration"):
         again = to_numpy(model.fit_transform(X))
     np.testing.assert_array_equal(Y, again)
 
