@@ -42,6 +42,7 @@ __all__ = [
     "Step",
     "ThreadRows",
     "blas_on_one_thread",
+    "joined",
     "live_on",
     "n_threads",
     "rows_from",
@@ -116,13 +117,18 @@ class Rows(ABC):
         parts = self.map(step, *shared)
         if not parts:
             raise ValueError("there are no rows to collect from")
-        if isinstance(parts[0], tuple):
-            return tuple(self.xp.concatenate(part) for part in zip(*parts, strict=True))
-        return self.xp.concatenate(parts)
+        return joined(parts, self.xp)
 
     def __len__(self) -> int:
         """The number of blocks."""
         return len(self.blocks)
+
+
+def joined(parts: Sequence[Any], xp: Module) -> Any:
+    """Arrays with one entry per row, one after the other; of tuples of arrays each entry."""
+    if isinstance(parts[0], tuple):
+        return tuple(xp.concatenate(part) for part in zip(*parts, strict=True))
+    return xp.concatenate(parts)
 
 
 Home: TypeAlias = Callable[[Sequence[Any], Module], Rows]

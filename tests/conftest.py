@@ -13,7 +13,12 @@ import pytest
 
 import scratchnet as sn
 from scratchnet.backend import BackendError, backend_module, resolve_backend
-from scratchnet.testing import kernels_on_cpu  # (which makes the strict double known as a backend)
+from scratchnet.rows import live_on
+from scratchnet.testing import (  # (which makes the strict double known as a backend)
+    ForgetfulRows,
+    kernels_on_cpu,
+    worker_processes,
+)
 
 sys.path.append(str(Path(__file__).parents[1]))  # worker processes import what test modules define, by name
 
@@ -91,3 +96,20 @@ def mnist_root():
     if not root:
         pytest.skip("set SCRATCHNET_DATA to the folder that holds mnist/ to run the tests on the full set")
     return root
+
+
+@pytest.fixture
+def run_everywhere(monkeypatch):
+    """``run_everywhere(run)`` calls it wherever rows may live: on 1, 2, 8 threads, where blocks lose what they keep, on
+    worker processes. The results should have the same bits."""
+
+    def call(run):
+        for threads in "1", "2", "8":
+            monkeypatch.setenv("SCRATCHNET_THREADS", threads)
+            run()
+        with live_on(ForgetfulRows):
+            run()
+        with worker_processes(2) as home, live_on(home):
+            run()
+
+    return call

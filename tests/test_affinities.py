@@ -14,8 +14,6 @@ from scratchnet.backend import asarray, to_numpy
 from scratchnet.manifold import affinities as module
 from scratchnet.manifold import affinity_report
 from scratchnet.manifold.affinities import Affinities, affinities, affinities_to
-from scratchnet.rows import live_on
-from scratchnet.testing.homes import ForgetfulRows, worker_processes
 
 DIGITS = load_digits().data
 PEER = json.loads((Path(__file__).parent / "references" / "sne.json").read_text())
@@ -94,7 +92,7 @@ def test_block_size_does_not_matter(monkeypatch):
     np.testing.assert_allclose(find(X, 12.0).beta, beta, rtol=1e-12)
 
 
-def test_where_rows_live_does_not_matter(monkeypatch):
+def test_where_rows_live_does_not_matter(monkeypatch, run_everywhere):
     bits = set()
     monkeypatch.setattr(module, "_BLOCK", 30)
 
@@ -102,13 +100,7 @@ def test_where_rows_live_does_not_matter(monkeypatch):
         found = find(DIGITS[:100].astype("float32"), 12.0)
         bits.add(found.beta.tobytes() + found.log_z.tobytes() + found.entropy.tobytes())
 
-    for threads in "1", "2", "8":
-        monkeypatch.setenv("SCRATCHNET_THREADS", threads)
-        run()
-    with live_on(ForgetfulRows):
-        run()
-    with worker_processes(2) as home, live_on(home):
-        run()
+    run_everywhere(run)
     assert len(bits) == 1
 
 

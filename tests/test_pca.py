@@ -17,8 +17,6 @@ from scratchnet import rows
 from scratchnet.backend import asarray, to_numpy
 from scratchnet.base import NotFittedError
 from scratchnet.decomposition import PCA, scatter
-from scratchnet.rows import live_on
-from scratchnet.testing.homes import ForgetfulRows, worker_processes
 
 IRIS, DIGITS = load_iris().data, load_digits().data
 
@@ -392,7 +390,7 @@ def test_constant_integers(xp, kind):
     assert to_numpy(PCA(1).fit(asarray(np.ones((5, 3), dtype=kind))).explained_variance_).tolist() == [0]
 
 
-def test_where_rows_live_does_not_matter(monkeypatch):
+def test_where_rows_live_does_not_matter(run_everywhere):
     X, bits = np.random.default_rng(0).standard_normal((5000, 9)).astype("float32"), set()
 
     def run():
@@ -400,13 +398,7 @@ def test_where_rows_live_does_not_matter(monkeypatch):
         parts = pca.components_, pca.explained_variance_, pca.mean_, pca.transform(X), pca.score_samples(X)
         bits.add(b"".join(a.tobytes() for a in parts))
 
-    for threads in "1", "2", "8":
-        monkeypatch.setenv("SCRATCHNET_THREADS", threads)
-        run()
-    with live_on(ForgetfulRows):
-        run()
-    with worker_processes(2) as home, live_on(home):
-        run()
+    run_everywhere(run)
     assert len(bits) == 1
 
 

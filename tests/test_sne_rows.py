@@ -13,8 +13,6 @@ from scratchnet.manifold import objectives
 from scratchnet.manifold.affinities import affinities
 from scratchnet.manifold.objectives import RowObjective
 from scratchnet.manifold.sne import GaussianSimilarity, StudentSimilarity, kl_divergence, kl_forces, kl_gradient
-from scratchnet.rows import live_on
-from scratchnet.testing.homes import ForgetfulRows, worker_processes
 
 X = np.random.default_rng(0).standard_normal((50, 7))
 
@@ -60,7 +58,7 @@ def test_a_device_is_talked_to_by_one_thread(xp, small_blocks, monkeypatch):
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine", "precomputed"])
-def test_where_rows_live_does_not_matter(small_blocks, monkeypatch, metric):
+def test_where_rows_live_does_not_matter(small_blocks, run_everywhere, metric):
     """Any number of threads, worker processes, and rows of P that get lost: the same bits."""
     data = np.sqrt(((X[:, None] - X) ** 2).sum(axis=-1)) if metric == "precomputed" else X
     data, Y, bits = data.astype("float32"), X[:, :2].astype("float32"), set()
@@ -70,13 +68,7 @@ def test_where_rows_live_does_not_matter(small_blocks, monkeypatch, metric):
         results = objective.gradient(Y), *objective.forces(Y), objective.kl(Y), objective.gradient(Y)
         bits.add(b"".join(a.tobytes() for a in results))
 
-    for threads in "1", "2", "8":
-        monkeypatch.setenv("SCRATCHNET_THREADS", threads)
-        run()
-    with live_on(ForgetfulRows):
-        run()
-    with worker_processes(2) as home, live_on(home):
-        run()
+    run_everywhere(run)
     assert len(bits) == 1
 
 

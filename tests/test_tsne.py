@@ -27,8 +27,6 @@ from scratchnet.manifold.affinities import affinities
 from scratchnet.manifold.sne import StudentSimilarity, kl_divergence, kl_gradient
 from scratchnet.metrics import knn_accuracy, trustworthiness
 from scratchnet.neighbors import KNeighborsClassifier
-from scratchnet.rows import live_on
-from scratchnet.testing.homes import ForgetfulRows, worker_processes
 
 IRIS, DIGITS = load_iris().data, load_digits().data
 LABELS = load_digits().target
@@ -356,7 +354,7 @@ def test_threads_do_not_matter(monkeypatch, method, max_iter):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_where_blocks_live_does_not_matter(monkeypatch, method):
+def test_where_blocks_live_does_not_matter(monkeypatch, method, run_everywhere):
     """Affinities, descent and new points: the same bits on worker processes, and where blocks lose what they keep."""
     monkeypatch.setattr(objectives, "TILE", 40)
     monkeypatch.setattr(objectives, "ROWS", 30)
@@ -366,13 +364,7 @@ def test_where_blocks_live_does_not_matter(monkeypatch, method):
         model = method(perplexity=9, max_iter=12).fit(X[:100])
         bits.add(model.embedding_.tobytes() + model.transform(X[100:]).tobytes() + str(model.kl_history_).encode())
 
-    for threads in "1", "2", "8":
-        monkeypatch.setenv("SCRATCHNET_THREADS", threads)
-        run()
-    with live_on(ForgetfulRows):
-        run()
-    with worker_processes(2) as home, live_on(home):
-        run()
+    run_everywhere(run)
     assert len(bits) == 1
 
 

@@ -17,7 +17,7 @@ from scratchnet.autoencoders.model import Model, weighted_sum
 from scratchnet.autoencoders.training import DivergedError, train
 from scratchnet.backend import Array, NoiseStream, Rng, get_xp
 from scratchnet.base import TransformerMixin
-from scratchnet.rows import rows_from, workspace
+from scratchnet.rows import joined, rows_from, workspace
 
 __all__ = ["EVALUATION_SEED", "BaseAutoencoder"]
 
@@ -118,12 +118,7 @@ class BaseAutoencoder(TransformerMixin, Model):
         """The method of that name, which takes a batch and gives an array per row or a tuple of them, for all rows:
         chunk by chunk, on all cores. With ``noise`` its first argument is the noise of evaluations."""
         parts = self._in_chunks(map_chunk, data, method, noise, options)
-        if len(parts) == 1:
-            return parts[0]
-        xp = get_xp(data[0])
-        if isinstance(parts[0], tuple):
-            return tuple(xp.concatenate(part) for part in zip(*parts, strict=True))
-        return xp.concatenate(parts)
+        return parts[0] if len(parts) == 1 else joined(parts, get_xp(data[0]))
 
     def _in_chunks(self, step: Callable[..., tuple[Any, Any]], data: tuple[Array, ...], *shared: Any) -> list[Any]:
         """The parts of a step whose block is (index, how many rows there are in all, a chunk of each array)."""
